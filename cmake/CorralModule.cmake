@@ -1,0 +1,54 @@
+# corral_module(NAME USES <modules above> LINKS <outside libraries> [PCH net])
+#
+# One static library `corral_NAME` from src/NAME/**.cpp, and, where src/NAME/tests holds files, one
+# test program `NAME_tests`. Includes are written from src/: #include "net/stream.hpp".
+
+add_library(corral_options INTERFACE)
+target_include_directories(corral_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_options(corral_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+  -Wno-missing-field-initializers -Wno-gnu-statement-expression)
+target_compile_definitions(corral_options INTERFACE BOOST_ASIO_SEPARATE_COMPILATION
+  BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED)
+target_link_libraries(corral_options INTERFACE Threads::Threads fmt::fmt Boost::headers)
+
+# The small precompiled header that every module shares (ccache needs the timestamp left out).
+set(CORRAL_PCH_FLAGS $<$<COMPILE_LANGUAGE:CXX>:-Xclang$<SEMICOLON>-fno-pch-timestamp>)
+file(WRITE ${CMAKE_BINARY_DIR}/pch.cpp "// carries the shared precompiled header\n")
+add_library(corral_pch OBJECT ${CMAKE_BINARY_DIR}/pch.cpp)
+target_link_libraries(corral_pch PUBLIC corral_options)
+target_compile_options(corral_pch PRIVATE ${CORRAL_PCH_FLAGS})
+target_precompile_headers(corral_pch PRIVATE <algorithm> <array> <atomic> <chrono> <cstdint>
+  <expected> <functional> <map> <memory> <mutex> <optional> <span> <string> <string_view>
+  <unordered_map> <utility> <variant> <vector> <fmt/core.h> <boost/asio/awaitable.hpp>)
+
+function(corral_module name)
+  cmake_parse_arguments(ARG "NO_PCH" "" "USES;LINKS" ${ARGN})
+  set(dir ${CMAKE_SOURCE_DIR}/src/${name})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${dir}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/tests/")
+  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+  add_library(corral_${name} STATIC ${sources})
+  set_target_properties(corral_${name} PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(corral_${name} PUBLIC corral_options)
+  foreach(used ${ARG_USES})
+    target_link_libraries(corral_${name} PUBLIC corral_${used})
+  endforeach()
+  target_link_libraries(corral_${name} PRIVATE ${ARG_LINKS})
+  corral_use_pch(corral_${name})
+  set_property(GLOBAL PROPERTY corral_uses_${name} "${ARG_USES}")
+
+  file(GLOB tests CONFIGURE_DEPENDS ${dir}/tests/*.cpp)
+  if(CORRAL_TESTS AND tests)
+    add_executable(${name}_tests ${tests})
+    target_link_libraries(${name}_tests PRIVATE corral_${name} ${ARG_LINKS} GTest::gtest
+                                                GTest::gmock GTest::gtest_main)
+    corral_use_pch(${name}_tests)
+    target_compile_definitions(${name}_tests PRIVATE CORRAL_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    add_test(NAME ${name} COMMAND ${name}_tests)
+  endif()
+endfunction()
+
+function(corral_use_pch target)
+  target_compile_options(${target} PRIVATE ${CORRAL_PCH_FLAGS})
+  target_precompile_headers(${target} REUSE_FROM corral_pch)
+endfunction()

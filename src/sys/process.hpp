@@ -1,0 +1,74 @@
+// Child processes by pidfd: no signal handlers, no races with reused process ids.
+//
+// Every child gets its own process group, SIGKILL when the thread that started it ends (so call
+// `spawn` from a thread that lives as long as the program; main), default signal dispositions and
+// mask, /dev/null as stdin, and no descriptor of ours but the pipes asked for.
+// Thread rule: one owner. Waiting is the caller's: `exit_fd()` becomes readable when it has ended.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "sys/fd.hpp"
+#include "sys/files.hpp"
+
+namespace corral::sys {
+
+struct SpawnSpec {
+  Path program;                              // a path with a slash, or a name looked up on PATH
+  std::vector<std::string> arguments;        // without argv[0]; visible to all users: no secrets
+  std::map<std::string, std::string> environment;  // the whole environment; nothing is inherited
+  Path working_directory;                    // empty: ours
+  bool capture_stdout = false;               // else /dev/null
+  bool capture_stderr = false;
+  std::optional<std::uint64_t> memory_limit;  // bytes of address space (RLIMIT_AS)
+};
+
+struct ExitStatus {
+  bool by_signal = false;
+  int code = 0;    // exit code, or the signal's number
+  std::string describe() const;  // "exit code 1", "signal 9 (Killed)"
+};
+
+enum class Signal { interrupt, terminate, kill };
+
+struct ProcessUsage {
+  std::uint64_t resident_bytes = 0;
+  std::chrono::milliseconds cpu_time{0};
+};
+
+class ChildProcess {
+ public:
+  virtual ~ChildProcess() = default;  // kills the whole group and reaps
+  virtual int pid() const = 0;
+  virtual int exit_fd() const = 0;                    // pidfd
+  virtual int stdout_fd() const = 0;                  // non-blocking read end, or -1
+  virtual int stderr_fd() const = 0;
+  virtual std::optional<ExitStatus> try_wait() = 0;   // reaps; the same answer ever after
+  virtual Result<void> send(Signal signal) = 0;       // to the process; not an error if it ended
+  virtual void kill_group() = 0;                      // SIGKILL to everything it started
+  virtual ProcessUsage usage() const = 0;             // zeros when it has ended
+};
+
+class Processes {
+ public:
+  virtual ~Processes() = default;
+  virtual Result<std::unique_ptr<ChildProcess>> spawn(const SpawnSpec& spec) = 0;
+};
+
+std::unique_ptr<Processes> real_processes();
+
+// First executable of that name on PATH, or not_found.
+Result<Path> find_program(const std::string& name);
+
+// Our environment without names that begin with one of `dropped_prefixes`.
+std::map<std::string, std::string> environment_without(
+    const std::vector<std::string>& dropped_prefixes);
+
+}  // namespace corral::sys
