@@ -11,6 +11,14 @@ target_compile_definitions(corral_options INTERFACE BOOST_ASIO_SEPARATE_COMPILAT
   BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED)
 target_link_libraries(corral_options INTERFACE Threads::Threads fmt::fmt Boost::headers)
 
+# Asio and Beast compiled once (BOOST_*_SEPARATE_COMPILATION); linked by all, since the shared
+# precompiled header refers to them.
+add_library(corral_asio STATIC ${CMAKE_SOURCE_DIR}/cmake/asio_impl.cpp)
+target_compile_definitions(corral_asio PUBLIC BOOST_ASIO_SEPARATE_COMPILATION
+  BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED)
+target_link_libraries(corral_asio PUBLIC Boost::headers Threads::Threads)
+target_link_libraries(corral_options INTERFACE corral_asio)
+
 # The small precompiled header that every module shares (ccache needs the timestamp left out).
 set(CORRAL_PCH_FLAGS $<$<COMPILE_LANGUAGE:CXX>:-Xclang$<SEMICOLON>-fno-pch-timestamp>)
 file(WRITE ${CMAKE_BINARY_DIR}/pch.cpp "// carries the shared precompiled header\n")
@@ -27,6 +35,9 @@ function(corral_module name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${dir}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/tests/")
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+  if(NOT sources)
+    set(sources ${CMAKE_BINARY_DIR}/pch.cpp)
+  endif()
   add_library(corral_${name} STATIC ${sources})
   set_target_properties(corral_${name} PROPERTIES LINKER_LANGUAGE CXX)
   target_link_libraries(corral_${name} PUBLIC corral_options)

@@ -96,8 +96,8 @@ void write(std::string& out, const bj::value& value, int indent, int depth) {
   switch (value.kind()) {
     case bj::kind::null: out += "null"; break;
     case bj::kind::bool_: out += value.get_bool() ? "true" : "false"; break;
-    case bj::kind::int64: out += fmt::to_string(value.get_int64()); break;
-    case bj::kind::uint64: out += fmt::to_string(value.get_uint64()); break;
+    case bj::kind::int64: out += fmt::format("{}", value.get_int64()); break;
+    case bj::kind::uint64: out += fmt::format("{}", value.get_uint64()); break;
     case bj::kind::double_: write_number(out, value.get_double()); break;
     case bj::kind::string: append_quoted(out, value.get_string()); break;
     case bj::kind::array: write_array(out, value.get_array(), indent, depth); break;

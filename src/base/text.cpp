@@ -104,21 +104,22 @@ std::vector<std::string> nearest(std::string_view wanted, std::span<const std::s
                                  std::size_t most) {
   constexpr std::size_t kLongest = 200;  // hostile names are not worth a quadratic comparison
   std::string low = to_lower(wanted.substr(0, kLongest));
-  std::vector<std::pair<std::size_t, const std::string*>> close;
-  for (const auto& name : names) {
+  std::vector<std::pair<std::size_t, std::size_t>> close;  // distance, index in names
+  for (std::size_t index = 0; index < names.size(); ++index) {
+    const std::string& name = names[index];
     std::string other = to_lower(std::string_view(name).substr(0, kLongest));
     std::size_t distance = edit_distance(low, other);
     bool contains = low.size() >= 3 && other.size() >= 3 &&
                     (other.find(low) != std::string::npos || low.find(other) != std::string::npos);
     if (distance <= std::max<std::size_t>(1, std::max(low.size(), other.size()) / 3) || contains) {
-      close.emplace_back(contains ? std::min<std::size_t>(distance, 2) : distance, &name);
+      close.emplace_back(contains ? std::min<std::size_t>(distance, 2) : distance, index);
     }
   }
-  std::ranges::stable_sort(close, {}, &std::pair<std::size_t, const std::string*>::first);
+  std::ranges::sort(close);
   std::vector<std::string> result;
-  for (const auto& [distance, name] : close) {
+  for (const auto& [distance, index] : close) {
     if (result.size() == most) break;
-    result.push_back(*name);
+    result.push_back(names[index]);
   }
   return result;
 }
