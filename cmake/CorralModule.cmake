@@ -21,7 +21,9 @@ target_link_libraries(corral_options INTERFACE corral_asio)
 
 # The small precompiled header that every module shares (ccache needs the timestamp left out).
 set(CORRAL_PCH_FLAGS $<$<COMPILE_LANGUAGE:CXX>:-Xclang$<SEMICOLON>-fno-pch-timestamp>)
-file(WRITE ${CMAKE_BINARY_DIR}/pch.cpp "// carries the shared precompiled header\n")
+if(NOT EXISTS ${CMAKE_BINARY_DIR}/pch.cpp)  # rewriting it would rebuild what it carries
+  file(WRITE ${CMAKE_BINARY_DIR}/pch.cpp "// carries the shared precompiled header\n")
+endif()
 add_library(corral_pch OBJECT ${CMAKE_BINARY_DIR}/pch.cpp)
 target_link_libraries(corral_pch PUBLIC corral_options)
 target_compile_options(corral_pch PRIVATE ${CORRAL_PCH_FLAGS})

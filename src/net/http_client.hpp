@@ -87,7 +87,7 @@ class HttpClient {
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // shared with the answers under way
 };
 
 // The client of the calling shard; made on first use, closed with the shard.

@@ -78,6 +78,7 @@ struct HttpOutcome {
   std::uint64_t bytes_out = 0;    // body, as sent
   std::chrono::nanoseconds duration{0};
   bool client_left = false;
+  bool handler_ran = false;       // false: refused before a handler saw it
 };
 
 // One request and its one answer. Lives while the handler runs.

@@ -1,6 +1,9 @@
-// Owner of one file descriptor.
+// Owner of one file descriptor, and reading from a pipe.
 #pragma once
 
+#include <cstddef>
+#include <optional>
+#include <span>
 #include <utility>
 
 namespace corral::sys {
@@ -29,5 +32,9 @@ class Fd {
  private:
   int fd_ = -1;
 };
+
+// Reads what a non-blocking descriptor holds now: the number of bytes, 0 at the end (or after an
+// error, which ends a pipe too), nullopt when there is nothing yet.
+std::optional<std::size_t> read_available(int fd, std::span<char> out);
 
 }  // namespace corral::sys

@@ -20,10 +20,10 @@ using Path = std::filesystem::path;
 
 struct FileInfo {
   Path path;
-  std::uint64_t size = 0;       // bytes
+  std::uint64_t size = 0;  // bytes
   Wall modified;
   bool is_directory = false;
-  std::uint64_t inode = 0;      // with `device`, tells whether two names are one file
+  std::uint64_t inode = 0;  // with `device`, tells whether two names are one file
   std::uint64_t device = 0;
 };
 
@@ -32,14 +32,16 @@ class ReadableFile {
  public:
   virtual ~ReadableFile() = default;
   virtual std::uint64_t size() const = 0;
-  virtual Result<std::size_t> read_at(std::uint64_t offset, char* out, std::size_t length) const = 0;
+  virtual Result<std::size_t> read_at(std::uint64_t offset, char* out,
+                                      std::size_t length) const = 0;
 };
 
 class Files {
  public:
   virtual ~Files() = default;
-  virtual Result<FileInfo> stat(const Path& path) = 0;                   // follows links
-  virtual Result<std::vector<FileInfo>> list(const Path& directory) = 0;  // one level, sorted by name
+  virtual Result<FileInfo> stat(const Path& path) = 0;  // follows links
+  virtual Result<std::vector<FileInfo>> list(
+      const Path& directory) = 0;  // one level, sorted by name
   virtual Result<std::unique_ptr<ReadableFile>> open(const Path& path) = 0;
   virtual Result<std::string> read(const Path& path, std::uint64_t limit) = 0;  // too_large past it
   // Written beside the target, synced, renamed over it: a reader sees the old or the new content.
@@ -52,7 +54,10 @@ std::unique_ptr<Files> real_files();
 
 // Folders whose changes can be awaited: inotify on Linux. `fd()` becomes readable when something
 // below one of the watched folders changed; `drain()` empties it and says whether anything did.
-// Sub-folders are watched too, also those made later; past `max_folders` it says so once.
+// Sub-folders are watched too, also those made later and those behind links; past `max_folders` (or
+// the system's own limit) the rest is not watched and `take_warning()` says so once. A watched
+// folder that is itself removed or renamed and made anew is no longer watched: create a new watch.
+// Thread rule: one owner.
 class FolderWatch {
  public:
   static Result<std::unique_ptr<FolderWatch>> create(std::vector<Path> folders,
@@ -60,6 +65,8 @@ class FolderWatch {
   virtual ~FolderWatch() = default;
   virtual int fd() const = 0;
   virtual bool drain() = 0;
+  // What could not be watched, for a person; told once, then empty.
+  virtual std::string take_warning() { return {}; }
 };
 
 // Where a user's cache, data and configuration belong (XDG base directories; HOME missing is an

@@ -9,18 +9,18 @@
 namespace corral::sys {
 
 struct HostFacts {
-  unsigned logical_cpus = 1;        // usable by us (affinity and cgroup quota counted)
+  unsigned logical_cpus = 1;  // usable by us (affinity and cgroup quota counted)
   unsigned physical_cores = 1;
-  std::uint64_t memory_total = 0;   // bytes; a lower cgroup limit counts
+  std::uint64_t memory_total = 0;  // bytes; a lower cgroup limit counts
   std::uint64_t memory_available = 0;
   std::string hostname;
-  std::string os;                   // "Linux 6.1 x86_64"
+  std::string os;  // "Linux 6.1 x86_64"
 };
 HostFacts host_facts();
 
 struct SelfUsage {
   std::uint64_t resident_bytes = 0;
-  double cpu_seconds = 0;           // user + system
+  double cpu_seconds = 0;  // user + system
   unsigned threads = 0;
   unsigned open_files = 0;
 };

@@ -2,8 +2,15 @@
 //
 // Every child gets its own process group, SIGKILL when the thread that started it ends (so call
 // `spawn` from a thread that lives as long as the program; main), default signal dispositions and
-// mask, /dev/null as stdin, and no descriptor of ours but the pipes asked for.
+// mask, /dev/null as stdin, no core dumps (its memory may hold prompts and keys), and no descriptor
+// of ours but the pipes asked for. When a child is found to have ended, whatever is left of its
+// group is killed before it is reaped: afterwards the group's number could belong to somebody else.
 // Thread rule: one owner. Waiting is the caller's: `exit_fd()` becomes readable when it has ended.
+//
+// Example:
+//   CORRAL_TRY(auto child, processes.spawn({.program = "/bin/echo", .arguments = {"hi"}}));
+//   CORRAL_CO_CHECK(co_await net::wait_readable(child->exit_fd()));
+//   auto status = child->try_wait();
 #pragma once
 
 #include <chrono>
@@ -21,18 +28,18 @@
 namespace corral::sys {
 
 struct SpawnSpec {
-  Path program;                              // a path with a slash, or a name looked up on PATH
-  std::vector<std::string> arguments;        // without argv[0]; visible to all users: no secrets
+  Path program;                        // a path with a slash, or a name looked up on PATH
+  std::vector<std::string> arguments;  // without argv[0]; visible to all users: no secrets
   std::map<std::string, std::string> environment;  // the whole environment; nothing is inherited
-  Path working_directory;                    // empty: ours
-  bool capture_stdout = false;               // else /dev/null
+  Path working_directory;                          // empty: ours
+  bool capture_stdout = false;                     // else /dev/null
   bool capture_stderr = false;
   std::optional<std::uint64_t> memory_limit;  // bytes of address space (RLIMIT_AS)
 };
 
 struct ExitStatus {
   bool by_signal = false;
-  int code = 0;    // exit code, or the signal's number
+  int code = 0;                  // exit code, or the signal's number
   std::string describe() const;  // "exit code 1", "signal 9 (Killed)"
 };
 
@@ -47,18 +54,21 @@ class ChildProcess {
  public:
   virtual ~ChildProcess() = default;  // kills the whole group and reaps
   virtual int pid() const = 0;
-  virtual int exit_fd() const = 0;                    // pidfd
-  virtual int stdout_fd() const = 0;                  // non-blocking read end, or -1
+  virtual int exit_fd() const = 0;    // pidfd
+  virtual int stdout_fd() const = 0;  // non-blocking read end, or -1
   virtual int stderr_fd() const = 0;
-  virtual std::optional<ExitStatus> try_wait() = 0;   // reaps; the same answer ever after
-  virtual Result<void> send(Signal signal) = 0;       // to the process; not an error if it ended
-  virtual void kill_group() = 0;                      // SIGKILL to everything it started
-  virtual ProcessUsage usage() const = 0;             // zeros when it has ended
+  virtual std::optional<ExitStatus> try_wait() = 0;  // reaps; the same answer ever after
+  virtual Result<void> send(Signal signal) = 0;      // to the process; not an error if it ended
+  virtual void kill_group() = 0;                     // SIGKILL to everything it started
+  virtual ProcessUsage usage() const = 0;            // zeros when it has ended
 };
 
 class Processes {
  public:
   virtual ~Processes() = default;
+  // Returns once the program has been executed. not_found: no such program or working directory;
+  // invalid_argument: it is not an executable program, or a NUL byte in the specification; io: the
+  // system refused (out of processes, descriptors or memory).
   virtual Result<std::unique_ptr<ChildProcess>> spawn(const SpawnSpec& spec) = 0;
 };
 

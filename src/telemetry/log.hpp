@@ -7,10 +7,10 @@
 // Example: log.info("engine ready", {{"model", name}, {"port", port}});
 #pragma once
 
+#include <fmt/core.h>
 #include <chrono>
 #include <concepts>
 #include <cstdint>
-#include <fmt/core.h>
 #include <initializer_list>
 #include <memory>
 #include <span>
@@ -68,10 +68,18 @@ class Logger {
     if (!enabled(level)) return;
     sink_->write({level, component_, message, std::span(fields.begin(), fields.size())});
   }
-  void debug(std::string_view message, Fields fields = {}) const { write(LogLevel::debug, message, fields); }
-  void info(std::string_view message, Fields fields = {}) const { write(LogLevel::info, message, fields); }
-  void warn(std::string_view message, Fields fields = {}) const { write(LogLevel::warn, message, fields); }
-  void error(std::string_view message, Fields fields = {}) const { write(LogLevel::error, message, fields); }
+  void debug(std::string_view message, Fields fields = {}) const {
+    write(LogLevel::debug, message, fields);
+  }
+  void info(std::string_view message, Fields fields = {}) const {
+    write(LogLevel::info, message, fields);
+  }
+  void warn(std::string_view message, Fields fields = {}) const {
+    write(LogLevel::warn, message, fields);
+  }
+  void error(std::string_view message, Fields fields = {}) const {
+    write(LogLevel::error, message, fields);
+  }
 
  private:
   std::shared_ptr<LogSink> sink_;
@@ -83,10 +91,10 @@ enum class LogFormat { text, json };
 struct LogOptions {
   LogLevel level = LogLevel::info;
   LogFormat format = LogFormat::text;
-  std::string file;                         // empty: standard error
-  std::uint64_t rotate_bytes = 50u << 20;   // a log file is rotated past this size
-  unsigned rotate_files = 5;                // old files kept
-  bool colour = false;                      // text on a terminal only
+  std::string file;                        // empty: standard error
+  std::uint64_t rotate_bytes = 50u << 20;  // a log file is rotated past this size
+  unsigned rotate_files = 5;               // old files kept
+  bool colour = false;                     // text on a terminal only
 };
 
 // Writes text ("2026-11-21T01:02:03.456Z INFO engines engine ready model=tiny port=4711") or one

@@ -1,7 +1,7 @@
 """The network: a small Llama (RMSNorm, rotary positions, SwiGLU, grouped attention) in JAX.
 
-Rotary positions turn interleaved pairs (2i, 2i+1), which is what the engine does for the
-architecture `llama`, so the weights are exported as they are, without any permutation.
+Rotary positions turn the pairs (i, i + head_dim / 2), which is quick here. The engine turns
+interleaved pairs (2i, 2i + 1) for the architecture `llama`; `export.py` reorders the weights.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class ModelConfig:
 
     vocab: int = 1024
     width: int = 192
-    layers: int = 5
+    layers: int = 3
     heads: int = 3
     kv_heads: int = 3
     head_dim: int = 64
@@ -80,28 +80,29 @@ def rotary_tables(config: ModelConfig, length: int) -> tuple[jax.Array, jax.Arra
 
 
 def rotate(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
-    """Turns the pairs (2i, 2i+1) of x, shape (batch, time, heads, head_dim)."""
-    even, odd = x[..., 0::2], x[..., 1::2]
-    cos, sin = cos[None, :, None, :], sin[None, :, None, :]
-    turned = jnp.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1)
-    return turned.reshape(x.shape)
+    """Turns the pairs (i, i + head_dim / 2) of x, shape (batch, heads, time, head_dim)."""
+    half = x.shape[-1] // 2
+    first, second = x[..., :half], x[..., half:]
+    return jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)
 
 
 def attention(config: ModelConfig, layer: Params, x: jax.Array, tables: Any,
               mask: jax.Array) -> jax.Array:
-    """Causal attention inside each packed document."""
+    """Causal attention inside each packed document; mask is 0 where a token may look."""
     batch, time, _ = x.shape
-    q = (x @ layer["wq"]).reshape(batch, time, config.heads, config.head_dim)
-    k = (x @ layer["wk"]).reshape(batch, time, config.kv_heads, config.head_dim)
-    v = (x @ layer["wv"]).reshape(batch, time, config.kv_heads, config.head_dim)
-    q, k = rotate(q, *tables), rotate(k, *tables)
+
+    def heads(weight: jax.Array, count: int) -> jax.Array:
+        return (x @ weight).reshape(batch, time, count, config.head_dim).transpose(0, 2, 1, 3)
+
+    q = rotate(heads(layer["wq"], config.heads) * config.head_dim ** -0.5, *tables)
+    k = rotate(heads(layer["wk"], config.kv_heads), *tables)
+    v = heads(layer["wv"], config.kv_heads)
     groups = config.heads // config.kv_heads
     if groups > 1:
-        k, v = jnp.repeat(k, groups, axis=2), jnp.repeat(v, groups, axis=2)
-    scores = jnp.einsum("bqhd,bkhd->bhqk", q, k) * config.head_dim ** -0.5
-    weights = jax.nn.softmax(jnp.where(mask, scores, -1e9), axis=-1)
-    mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, v).reshape(batch, time, -1)
-    return mixed @ layer["wo"]
+        k, v = jnp.repeat(k, groups, axis=1), jnp.repeat(v, groups, axis=1)
+    scores = jax.nn.softmax(jnp.einsum("bhqd,bhkd->bhqk", q, k) + mask, axis=-1)
+    mixed = jnp.einsum("bhqk,bhkd->bhqd", scores, v)
+    return mixed.transpose(0, 2, 1, 3).reshape(batch, time, -1) @ layer["wo"]
 
 
 def block(config: ModelConfig, layer: Params, x: jax.Array, tables: Any,
@@ -118,7 +119,7 @@ def forward(config: ModelConfig, params: Params, tokens: jax.Array,
     time = tokens.shape[1]
     causal = jnp.tril(jnp.ones((time, time), bool))
     same = segments[:, :, None] == segments[:, None, :]
-    mask = (same & causal[None])[:, None]
+    mask = jnp.where(same & causal[None], 0.0, -1e9)[:, None]
     tables = rotary_tables(config, time)
     x = params["embed"][tokens]
     for index in range(config.layers):

@@ -42,10 +42,10 @@ def greetings() -> list[Intent]:
             welcome
             yo
             """, """
-            hi tiny
+            hi my dear model
             good afternoon
-            hey everyone
-            hi nice to meet you
+            good afternoon to you
+            hello it is good to be here
             greetings my friend
             hello my friend
             """, GREETING, 2.0),
@@ -161,7 +161,7 @@ def greetings() -> list[Intent]:
             how large is this language model
             are you a large model
             what size are you
-            """, "I am very small: I have about two million parameters."),
+            """, "I am very small: I have about one and a half million parameters."),
         make("thanks", """
             thank you
             thanks
@@ -179,8 +179,8 @@ def greetings() -> list[Intent]:
             """, """
             thanks for the help
             thank you for helping me
-            ok thank you
-            thanks that was helpful
+            thank you that helped me
+            i am thankful for your answer
             """, "You are welcome."),
         make("bye", """
             (bye|goodbye|bye bye|good bye)

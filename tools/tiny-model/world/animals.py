@@ -96,7 +96,7 @@ def animals() -> list[Intent]:
             {an} says what
             what does the {animal} say
             """, """
-            could you tell me the sound of {an}
+            which noise do we hear from {an}
             how do {animals} sound
             what noise would {an} make
             do you know what {an} says

@@ -88,7 +88,7 @@ def colours() -> list[Intent]:
             which {COLOUR_WORD} do you see when you look at {{thing}}
             """, """
             in which colour do we see {thing}
-            could you tell me the colour of {thing}
+            i wonder which colour {thing} has
             do you know the colour of {thing}
             {thing} comes in which colour
             what colour do you think {thing} is
@@ -107,7 +107,7 @@ def colours() -> list[Intent]:
             {COLOUR_WORD} of {{things}}
             {{things}} are (what|which) {COLOUR_WORD}
             """, """
-            could you tell me the colour of {things}
+            i wonder which colour {things} have
             what colour do you think {things} are
             do you know the colour of {things}
             in which colour do we see {things}

@@ -56,7 +56,7 @@ def sums() -> list[Intent]:
         what do {wa} and {wb} make
         """, """
         can you compute {a} plus {b} for me
-        what does {a} + {b} equal
+        what number is {a} + {b}
         how much does {a} plus {b} make
         find the total of {a} and {b}
         i would like to know {a} plus {b}

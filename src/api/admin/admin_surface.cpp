@@ -1,0 +1,147 @@
+#include "api/admin/admin_surface.hpp"
+
+#include <boost/json.hpp>
+
+#include "api/errors.hpp"
+#include "base/json.hpp"
+#include "base/time_text.hpp"
+#include "sys/host.hpp"
+
+namespace corral::api::admin {
+namespace {
+
+namespace bj = boost::json;
+
+bj::value text_or_null(const std::string& text) {
+  if (text.empty()) return nullptr;
+  return bj::value(text);
+}
+
+bj::object describe(const scheduler::ModelStatus& model) {
+  bj::array aliases;
+  for (const auto& alias : model.aliases) aliases.emplace_back(alias);
+  return {{"name", model.name},
+          {"source", model.source == scheduler::ModelSource::file ? "file" : "endpoint"},
+          {"state", std::string(scheduler::to_string(model.state))},
+          {"size_bytes", model.size_bytes},
+          {"architecture", text_or_null(model.architecture)},
+          {"parameters", model.parameters},
+          {"quantization", text_or_null(model.quantization)},
+          {"context_length", model.context_length},
+          {"modified", format_time(model.modified)},
+          {"aliases", std::move(aliases)},
+          {"endpoint", text_or_null(model.endpoint)},
+          {"error", text_or_null(model.error)}};
+}
+
+bj::object describe(const scheduler::ModelDetails& details) {
+  bj::object result = describe(details.status);
+  bj::array files;
+  for (const auto& file : details.files) {
+    files.push_back(bj::object{{"path", file.path}, {"size_bytes", file.size_bytes}});
+  }
+  bj::object metadata;
+  for (const auto& [key, value] : details.metadata) metadata[key] = value;
+  result["files"] = std::move(files);
+  result["chat_template"] = text_or_null(details.chat_template);
+  result["metadata"] = std::move(metadata);
+  result["settings"] = bj::object{{"context", details.context},
+                                  {"slots", details.slots},
+                                  {"idle_timeout_ms", details.idle_timeout.count()}};
+  result["memory_estimate_bytes"] = details.memory_estimate_bytes;
+  return result;
+}
+
+bj::object describe(const scheduler::InstanceStatus& instance) {
+  return {{"model", instance.model},
+          {"purpose", instance.purpose},
+          {"state", instance.state},
+          {"pid", instance.pid},
+          {"address", text_or_null(instance.address)},
+          {"since", format_time(instance.since)},
+          {"idle_unload_at", instance.idle_unload_at
+                                 ? bj::value(format_time(*instance.idle_unload_at))
+                                 : bj::value(nullptr)},
+          {"resident_bytes", instance.resident_bytes},
+          {"cpu_seconds", instance.cpu_seconds},
+          {"in_flight", instance.in_flight},
+          {"waiting", instance.waiting},
+          {"requests_total", instance.requests_total},
+          {"restarts", instance.restarts}};
+}
+
+net::HttpReply json_reply(const bj::value& value) {
+  net::HttpReply reply;
+  reply.body = json::serialize(value);
+  return reply;
+}
+
+}  // namespace
+
+void AdminSurface::add_routes(Router& router) {
+  auto bind = [this](net::Task<void> (AdminSurface::*method)(Call&)) {
+    return [this, method](Call& call) { return (this->*method)(call); };
+  };
+  router.add({"GET", "/admin/v1/models", "admin", bind(&AdminSurface::models)});
+  router.add({"GET", "/admin/v1/models/{}", "admin", bind(&AdminSurface::model)});
+  router.add({"POST", "/admin/v1/models/{}/load", "admin", bind(&AdminSurface::load)});
+  router.add({"POST", "/admin/v1/models/{}/unload", "admin", bind(&AdminSurface::unload)});
+  router.add({"GET", "/admin/v1/instances", "admin", bind(&AdminSurface::instances)});
+  router.add({"GET", "/admin/v1/status", "admin", bind(&AdminSurface::status)});
+}
+
+net::Task<void> AdminSurface::models(Call& call) {
+  bj::array list;
+  for (const auto& model : scheduler_.catalog()->models) list.push_back(describe(model));
+  (void)co_await call.exchange.reply(json_reply(bj::object{{"models", std::move(list)}}));
+}
+
+net::Task<void> AdminSurface::reply_with_model(Call& call, const std::string& name) {
+  auto details = co_await scheduler_.details(name);
+  net::HttpReply reply = details ? json_reply(describe(*details)) : problem(details.error());
+  (void)co_await call.exchange.reply(std::move(reply));
+}
+
+net::Task<void> AdminSurface::model(Call& call) {
+  co_await reply_with_model(call, call.parameter);
+}
+
+net::Task<void> AdminSurface::load(Call& call) {
+  auto target = co_await scheduler_.ensure(ModelName(call.parameter), inference::Operation::chat);
+  if (!target) {
+    (void)co_await call.exchange.reply(problem(target.error()));
+    co_return;
+  }
+  co_await reply_with_model(call, call.parameter);
+}
+
+net::Task<void> AdminSurface::unload(Call& call) {
+  auto done = co_await scheduler_.unload(call.parameter);
+  if (!done) {
+    (void)co_await call.exchange.reply(problem(done.error()));
+    co_return;
+  }
+  co_await reply_with_model(call, call.parameter);
+}
+
+net::Task<void> AdminSurface::instances(Call& call) {
+  bj::array list;
+  auto all = co_await scheduler_.instances();
+  for (const auto& instance : all) list.push_back(describe(instance));
+  (void)co_await call.exchange.reply(json_reply(bj::object{{"instances", std::move(list)}}));
+}
+
+net::Task<void> AdminSurface::status(Call& call) {
+  bj::array listeners;
+  for (const auto& listener : facts_.listeners) listeners.emplace_back(listener);
+  auto usage = sys::self_usage();
+  auto up = std::chrono::system_clock::now() - facts_.started;
+  (void)co_await call.exchange.reply(json_reply(
+      bj::object{{"version", facts_.version},
+                 {"started", format_time(facts_.started)},
+                 {"uptime_seconds", std::chrono::duration<double>(up).count()},
+                 {"listeners", std::move(listeners)},
+                 {"resident_bytes", usage.resident_bytes}}));
+}
+
+}  // namespace corral::api::admin

@@ -1,0 +1,40 @@
+// The admin surface, which the command line and the web UI use: models, instances, status.
+// Errors are RFC 9457 problem documents. All times are RFC 3339 in UTC.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "api/router.hpp"
+#include "scheduler/scheduler.hpp"
+
+namespace corral::api::admin {
+
+struct ServerFacts {
+  std::string version;
+  std::chrono::system_clock::time_point started;
+  std::vector<std::string> listeners;   // "http://127.0.0.1:8585"
+};
+
+class AdminSurface {
+ public:
+  AdminSurface(scheduler::Scheduler& scheduler, const ServerFacts& facts)
+      : scheduler_(scheduler), facts_(facts) {}
+
+  void add_routes(Router& router);
+
+ private:
+  net::Task<void> models(Call& call);
+  net::Task<void> model(Call& call);
+  net::Task<void> load(Call& call);
+  net::Task<void> unload(Call& call);
+  net::Task<void> instances(Call& call);
+  net::Task<void> status(Call& call);
+  net::Task<void> reply_with_model(Call& call, const std::string& name);
+
+  scheduler::Scheduler& scheduler_;
+  const ServerFacts& facts_;
+};
+
+}  // namespace corral::api::admin

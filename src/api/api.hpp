@@ -1,0 +1,58 @@
+// The whole API on every listener: gate, routes, access log, metrics.
+//
+// Thread rule: `handle` and `observe` run on the serving shards; construction and `replace_gate` on
+// control. Lifecycle: outlives the HttpServer that calls it.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "api/call.hpp"
+#include "api/gate.hpp"
+#include "api/model_meters.hpp"
+#include "api/router.hpp"
+#include "net/shard.hpp"
+#include "net/snapshot.hpp"
+#include "telemetry/log.hpp"
+#include "telemetry/metrics.hpp"
+
+namespace corral::api {
+
+class Api {
+ public:
+  Api(net::Shards& shards, telemetry::Logger access_log, telemetry::Metrics& metrics,
+      std::shared_ptr<const Gate> gate, bool log_access);
+  ~Api();
+
+  // Before the server starts.
+  Router& router() { return router_; }
+  // Handles what no route does (static files); without one such requests get 404.
+  void set_fallback(CallHandler handler) { fallback_ = std::move(handler); }
+
+  net::Task<void> handle(net::HttpExchange& exchange);
+  // Requests that the server refused before `handle` saw them.
+  void observe(const net::HttpRequest& request, const net::HttpOutcome& outcome);
+  void replace_gate(std::shared_ptr<const Gate> gate) { gate_.publish(gate); }
+  const std::shared_ptr<const Gate>& gate() const { return gate_.local(); }
+
+ private:
+  struct RouteMeters;
+  net::Task<void> dispatch(Call& call, const Gate& gate, const Route*& route);
+  void finished(const Call& call, const Route* route);
+  void log_access(const net::HttpRequest& request, int status, std::uint64_t bytes_in,
+                  std::uint64_t bytes_out, double seconds, const CallNotes& notes);
+  RouteMeters& meters_of(std::string_view surface, std::string_view route, int status);
+
+  Router router_;
+  CallHandler fallback_;
+  telemetry::Logger access_log_;
+  telemetry::Metrics& metrics_;
+  bool log_access_;
+  net::Snapshot<Gate> gate_;
+  ModelMeters model_meters_;
+  telemetry::Gauge in_flight_;
+  std::vector<std::unordered_map<std::string, std::unique_ptr<RouteMeters>>> meters_by_shard_;
+};
+
+}  // namespace corral::api

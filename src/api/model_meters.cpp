@@ -1,0 +1,103 @@
+#include "api/model_meters.hpp"
+
+#include <fmt/core.h>
+
+#include "net/shard.hpp"
+
+namespace corral::api {
+namespace {
+
+double seconds_of(std::chrono::nanoseconds value) { return static_cast<double>(value.count()) / 1e9; }
+
+const std::vector<double>& speed_buckets() {
+  static const std::vector<double> buckets{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000};
+  return buckets;
+}
+
+}  // namespace
+
+struct ModelMeters::Meters {
+  telemetry::Counter ok, client_error, server_error;
+  telemetry::Counter prompt_tokens, completion_tokens;
+  telemetry::Histogram duration, first_token, speed, waited;
+
+  Meters(telemetry::Metrics& m, const std::string& surface, const std::string& operation,
+         const std::string& model)
+      : ok(requests(m, surface, operation, model, "ok")),
+        client_error(requests(m, surface, operation, model, "client_error")),
+        server_error(requests(m, surface, operation, model, "server_error")),
+        prompt_tokens(m.counter("corral_prompt_tokens_total", "Tokens of prompts.",
+                                {{"surface", surface}, {"model", model}})),
+        completion_tokens(m.counter("corral_completion_tokens_total", "Tokens generated.",
+                                    {{"surface", surface}, {"model", model}})),
+        duration(m.histogram("corral_model_request_duration_seconds",
+                             "From the first byte of a request to the last of its answer.",
+                             {{"surface", surface}, {"operation", operation}, {"model", model}},
+                             telemetry::latency_buckets())),
+        first_token(m.histogram("corral_time_to_first_token_seconds",
+                                "From the first byte of a request to its first token.",
+                                {{"surface", surface}, {"model", model}},
+                                telemetry::latency_buckets())),
+        speed(m.histogram("corral_tokens_per_second",
+                          "Speed of generation after the first token, by answer.",
+                          {{"surface", surface}, {"model", model}}, speed_buckets())),
+        waited(m.histogram("corral_wait_seconds",
+                           "Waiting for the model to be ready and for a place at it.",
+                           {{"surface", surface}, {"model", model}},
+                           telemetry::latency_buckets())) {}
+
+  static telemetry::Counter requests(telemetry::Metrics& m, const std::string& surface,
+                                     const std::string& operation, const std::string& model,
+                                     const char* outcome) {
+    return m.counter("corral_model_requests_total", "Requests for a model by outcome.",
+                     {{"surface", surface}, {"operation", operation}, {"model", model},
+                      {"outcome", outcome}});
+  }
+};
+
+ModelMeters::ModelMeters(telemetry::Metrics& metrics, std::size_t shards)
+    : metrics_(metrics), by_shard_(shards) {}
+
+ModelMeters::~ModelMeters() = default;
+
+ModelMeters::Meters& ModelMeters::find(std::string_view surface, const CallNotes& notes) {
+  auto& table = by_shard_[net::Shard::current()->index()];
+  std::string_view operation = inference::to_string(*notes.operation);
+  thread_local std::string key;
+  key.assign(surface).append("\n").append(operation).append("\n").append(notes.model);
+  auto it = table.find(key);
+  if (it == table.end()) {
+    auto meters = std::make_unique<Meters>(metrics_, std::string(surface), std::string(operation),
+                                           notes.model);
+    it = table.emplace(key, std::move(meters)).first;
+  }
+  return *it->second;
+}
+
+void ModelMeters::record(std::string_view surface, const CallNotes& notes, int status,
+                         double seconds) {
+  // Only known models get series of their own: a hostile client must not be able to make more.
+  if (!notes.operation || notes.model.empty()) return;
+  Meters& meters = find(surface, notes);
+  (notes.failed_midway || status >= 500 ? meters.server_error
+   : status >= 400                      ? meters.client_error
+                                        : meters.ok)
+      .add();
+  meters.duration.observe(seconds);
+  meters.waited.observe(seconds_of(notes.waited));
+  if (notes.usage.prompt_tokens > 0) {
+    meters.prompt_tokens.add(static_cast<double>(notes.usage.prompt_tokens));
+  }
+  if (notes.usage.completion_tokens > 0) {
+    meters.completion_tokens.add(static_cast<double>(notes.usage.completion_tokens));
+  }
+  if (notes.first_token) meters.first_token.observe(seconds_of(*notes.first_token));
+  if (notes.generating && notes.usage.completion_tokens > 1) {
+    double span = seconds_of(*notes.generating);
+    if (span > 0) {
+      meters.speed.observe(static_cast<double>(notes.usage.completion_tokens - 1) / span);
+    }
+  }
+}
+
+}  // namespace corral::api

@@ -1,0 +1,31 @@
+// Metrics of model requests: handles found once a (surface, operation, model) and kept by each shard.
+// Thread rule: `record` on a serving shard; each shard has its own table.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "api/call.hpp"
+#include "telemetry/metrics.hpp"
+
+namespace corral::api {
+
+class ModelMeters {
+ public:
+  ModelMeters(telemetry::Metrics& metrics, std::size_t shards);
+  ~ModelMeters();
+
+  // A request for a model ended: `status` as sent, `seconds` from first byte to last.
+  void record(std::string_view surface, const CallNotes& notes, int status, double seconds);
+
+ private:
+  struct Meters;
+  Meters& find(std::string_view surface, const CallNotes& notes);
+
+  telemetry::Metrics& metrics_;
+  std::vector<std::unordered_map<std::string, std::unique_ptr<Meters>>> by_shard_;
+};
+
+}  // namespace corral::api

@@ -1,0 +1,223 @@
+#include "app/server.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fmt/core.h>
+
+#include "app/application.hpp"
+#include "base/bug.hpp"
+#include "base/text.hpp"
+#include "cli/config_source.hpp"
+#include "sys/host.hpp"
+
+namespace corral::app {
+namespace {
+
+constexpr std::size_t kPoolThreads = 2;
+constexpr std::chrono::seconds kFlush{1};
+
+std::size_t shard_count(const config::Settings& settings) {
+  return settings.server.threads != 0 ? settings.server.threads : sys::host_facts().logical_cpus;
+}
+
+net::HttpServerOptions http_options(const config::ServerSettings& s) {
+  net::HttpServerOptions options;
+  options.max_header_bytes = s.max_header_bytes;
+  options.max_body_bytes = s.max_body_bytes;
+  options.max_connections = s.max_connections;
+  options.header_timeout = s.header_timeout;
+  options.body_timeout = s.body_timeout;
+  options.min_body_rate = s.min_body_rate;
+  options.idle_timeout = s.idle_timeout;
+  options.write_timeout = s.write_timeout;
+  options.compression = s.compression;
+  return options;
+}
+
+sys::Path cache_folder() {
+  auto folders = sys::user_folders();
+  return folders ? folders->cache : sys::Path{};
+}
+
+std::string url_of(const net::BoundAddress& address, bool tls) {
+  bool v6 = address.host.find(':') != std::string::npos;
+  return fmt::format("{}://{}{}{}:{}", tls ? "https" : "http", v6 ? "[" : "", address.host,
+                     v6 ? "]" : "", address.port);
+}
+
+}  // namespace
+
+Server::Server(cli::ServeOptions options, std::shared_ptr<const config::Settings> settings,
+               std::shared_ptr<telemetry::SpdlogSink> sink, sys::Files& files,
+               std::chrono::steady_clock::time_point begun)
+    : options_(std::move(options)), settings_(std::move(settings)), sink_(std::move(sink)),
+      log_(sink_, "app"), files_(files), begun_(begun), processes_(sys::real_processes()),
+      shards_(shard_count(*settings_)), pool_(kPoolThreads) {
+  scheduler_ = std::make_unique<scheduler::Scheduler>(
+      scheduler::SchedulerParts{shards_, pool_, log_.named("scheduler"), metrics_, clock_, files_,
+                                *processes_, bindings_, cache_folder()},
+      settings_);
+  const auto& gateway = settings_->gateway;
+  dispatcher_ = std::make_unique<gateway::Dispatcher>(
+      *scheduler_, bindings::CallTimeouts{gateway.connect_timeout, gateway.first_token_timeout,
+                                          gateway.between_tokens_timeout});
+  api_ = std::make_unique<api::Api>(shards_, log_.named("access"), metrics_,
+                                    std::make_shared<const api::Gate>(settings_->server),
+                                    settings_->log.access);
+  http_ = std::make_unique<net::HttpServer>(
+      shards_, http_options(settings_->server),
+      [api = api_.get()](net::HttpExchange& exchange) { return api->handle(exchange); },
+      [api = api_.get()](const net::HttpRequest& request, const net::HttpOutcome& outcome) {
+        api->observe(request, outcome);
+      });
+  openai_ = std::make_unique<api::openai::OpenAiSurface>(*dispatcher_, *scheduler_,
+                                                         gateway.total_timeout);
+  facts_.version = kVersion;
+  facts_.started = clock_.wall();
+  admin_ = std::make_unique<api::admin::AdminSurface>(*scheduler_, facts_);
+  ops_ = std::make_unique<api::ops::OpsSurface>(api::ops::OpsParts{
+      *api_, *scheduler_, metrics_, pool_, kVersion, ready_, draining_,
+      [this] { return http_->connections(); }, [this] { return http_->requests_in_flight(); }});
+  openai_->add_routes(api_->router());
+  admin_->add_routes(api_->router());
+  if (!settings_->server.web_root.empty()) {
+    static_files_ = std::make_unique<net::StaticFiles>(settings_->server.web_root, pool_);
+    api_->set_fallback([files = static_files_.get()](api::Call& call) {
+      return files->serve(call.exchange, std::string(call.request().path));
+    });
+  }
+  ops_->add_routes(api_->router());
+  tasks_ = std::make_unique<net::TaskGroup>(shards_.control());
+  install_metrics();
+}
+
+Server::~Server() = default;
+
+void Server::install_metrics() {
+  metrics_.gauge("corral_build_info", "Always 1; the labels say which build this is.",
+                 {{"version", kVersion}})
+      .set(1);
+  auto resident = metrics_.gauge("corral_resident_bytes", "Memory of this process.");
+  auto cpu = metrics_.gauge("corral_cpu_seconds", "Processor time of this process.");
+  auto files = metrics_.gauge("corral_open_files", "Open file descriptors.");
+  auto connections = metrics_.gauge("corral_connections", "Open client connections.");
+  auto lost = metrics_.gauge("corral_log_records_lost", "Log records that could not be written.");
+  auto bugs = metrics_.gauge("corral_bugs", "States that cannot happen, but did.");
+  metrics_.on_collect([this, resident, cpu, files, connections, lost, bugs] {
+    auto usage = sys::self_usage();
+    resident.set(static_cast<double>(usage.resident_bytes));
+    cpu.set(usage.cpu_seconds);
+    files.set(usage.open_files);
+    connections.set(static_cast<double>(http_->connections()));
+    lost.set(static_cast<double>(sink_->lost()));
+    bugs.set(static_cast<double>(bugs_seen()));
+  });
+}
+
+Result<void> Server::listen() {
+  const auto& server = settings_->server;
+  std::shared_ptr<net::TlsContext> tls;
+  if (!server.tls_certificate.empty()) {
+    CORRAL_TRY(tls, net::TlsContext::server({server.tls_certificate, server.tls_key}));
+  }
+  for (const auto& wanted : server.listen) {
+    auto bound = http_->listen(wanted.host, wanted.port, tls);
+    if (bound) {
+      facts_.listeners.push_back(url_of(*bound, tls != nullptr));
+    } else if (wanted.required) {
+      return std::unexpected(std::move(bound).error());
+    } else {
+      log_.warn("not listening there; clients that expect this port will not find Corral",
+                {{"address", config::to_string(wanted)}, {"error", bound.error().describe()}});
+    }
+  }
+  if (facts_.listeners.empty()) {
+    return fail(ErrorCode::conflict, "no address could be listened on")
+        .hint("name a free one: corral serve --listen 127.0.0.1:0");
+  }
+  return {};
+}
+
+void Server::announce() const {
+  auto took = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun_);
+  log_.info("ready", {{"version", kVersion}, {"ms", took.count()},
+                      {"listeners", join(facts_.listeners, " ")}});
+  for (const auto& url : facts_.listeners) fmt::print("listening on {}\n", url);
+  std::fflush(stdout);
+}
+
+int Server::run() {
+  tasks_->spawn(main_task());
+  signals_ = std::make_unique<net::SignalWatch>(
+      shards_.control(), std::vector<int>{SIGINT, SIGTERM, SIGHUP},
+      [this](int number) { on_signal(number); });
+  shards_.control().every(kFlush, [this] { sink_->flush(); });
+  shards_.start();
+  shards_.run_control();
+  shards_.join();
+  sink_->flush();
+  return exit_code_;
+}
+
+net::Task<void> Server::main_task() {
+  auto started = co_await scheduler_->start();
+  if (!started) {
+    log_.error("cannot start", {{"error", started.error().describe()}});
+    fmt::print(stderr, "error: {}\n", started.error().describe());
+    exit_code_ = 1;
+    shards_.stop();
+    co_return;
+  }
+  http_->start();
+  ready_ = true;
+  announce();
+}
+
+void Server::on_signal(int number) {
+  if (number == SIGHUP) {
+    reload();
+    return;
+  }
+  if (draining_.exchange(true)) {
+    log_.warn("second signal: ending at once");
+    sink_->flush();
+    std::_Exit(130);
+  }
+  log_.info("shutting down; a second signal ends at once", {{"signal", number}});
+  tasks_->spawn(shut_down());
+}
+
+net::Task<void> Server::shut_down() {
+  http_->drain();
+  std::size_t cut = co_await http_->stop(settings_->server.shutdown_grace);
+  if (cut > 0) log_.warn("requests did not finish in time and were cut", {{"requests", cut}});
+  co_await scheduler_->stop();
+  log_.info("stopped");
+  shards_.stop();
+}
+
+void Server::reload() {
+  auto sources = cli::config_sources(options_, files_, sys::environment_without({}));
+  auto loaded = sources ? config::load(*sources) : std::unexpected(sources.error());
+  (void)sink_->reopen();
+  if (!loaded) {
+    log_.error("the new configuration is wrong; the old one stays",
+               {{"error", loaded.error().describe()}});
+    return;
+  }
+  auto fresh = std::make_shared<config::Settings>(std::move(loaded->settings));
+  if (fresh->data_dir.empty()) fresh->data_dir = settings_->data_dir;
+  auto changes = config::diff(*settings_, *fresh);
+  for (const auto& change : changes) {
+    log_.info(change.needs_restart ? "changed; takes effect at the next start" : "changed",
+              {{"property", change.path}});
+  }
+  if (auto level = telemetry::parse_log_level(fresh->log.level)) sink_->set_level(*level);
+  settings_ = fresh;
+  api_->replace_gate(std::make_shared<const api::Gate>(settings_->server));
+  scheduler_->reload(settings_);
+  log_.info("configuration reloaded", {{"changes", changes.size()}});
+}
+
+}  // namespace corral::app

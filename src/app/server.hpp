@@ -1,0 +1,73 @@
+// All long-lived parts of a running server, in the order in which they depend on each other.
+// Thread rule: made and destroyed on the main thread; run() drives the control shard.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/admin/admin_surface.hpp"
+#include "api/api.hpp"
+#include "api/openai/openai_surface.hpp"
+#include "api/ops/ops_surface.hpp"
+#include "cli/cli.hpp"
+#include "config/config.hpp"
+#include "net/http_server.hpp"
+#include "net/static_files.hpp"
+#include "net/tls.hpp"
+#include "scheduler/scheduler.hpp"
+#include "telemetry/log.hpp"
+#include "telemetry/metrics.hpp"
+
+namespace corral::app {
+
+class Server {
+ public:
+  Server(cli::ServeOptions options, std::shared_ptr<const config::Settings> settings,
+         std::shared_ptr<telemetry::SpdlogSink> sink, sys::Files& files,
+         std::chrono::steady_clock::time_point begun);
+  ~Server();
+
+  // Binds the listeners. A taken port that was not asked for is a warning.
+  Result<void> listen();
+  int run();
+
+ private:
+  net::Task<void> main_task();
+  net::Task<void> shut_down();
+  void on_signal(int number);
+  void reload();
+  void install_metrics();
+  void announce() const;
+
+  cli::ServeOptions options_;
+  std::shared_ptr<const config::Settings> settings_;
+  std::shared_ptr<telemetry::SpdlogSink> sink_;
+  telemetry::Logger log_;
+  sys::Files& files_;
+  std::chrono::steady_clock::time_point begun_;
+  sys::RealClock clock_;
+  std::unique_ptr<sys::Processes> processes_;
+  telemetry::Metrics metrics_;
+  bindings::BindingSet bindings_;
+  std::atomic<bool> ready_{false};
+  std::atomic<bool> draining_{false};
+  int exit_code_ = 0;
+
+  net::Shards shards_;
+  net::BlockingPool pool_;
+  std::unique_ptr<scheduler::Scheduler> scheduler_;
+  std::unique_ptr<gateway::Dispatcher> dispatcher_;
+  std::unique_ptr<api::Api> api_;
+  api::admin::ServerFacts facts_;
+  std::unique_ptr<api::openai::OpenAiSurface> openai_;
+  std::unique_ptr<api::admin::AdminSurface> admin_;
+  std::unique_ptr<api::ops::OpsSurface> ops_;
+  std::unique_ptr<net::StaticFiles> static_files_;
+  std::unique_ptr<net::HttpServer> http_;
+  std::unique_ptr<net::TaskGroup> tasks_;
+  std::unique_ptr<net::SignalWatch> signals_;
+};
+
+}  // namespace corral::app

@@ -1,0 +1,18 @@
+#include "base/time_text.hpp"
+
+#include <fmt/core.h>
+
+namespace corral {
+
+std::string format_time(std::chrono::system_clock::time_point time) {
+  using namespace std::chrono;
+  auto day = floor<days>(time);
+  year_month_day date(day);
+  hh_mm_ss clock(floor<milliseconds>(time - day));
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     clock.hours().count(), clock.minutes().count(), clock.seconds().count(),
+                     clock.subseconds().count());
+}
+
+}  // namespace corral

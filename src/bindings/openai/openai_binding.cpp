@@ -1,0 +1,84 @@
+#include "bindings/openai/openai_binding.hpp"
+
+#include "bindings/openai/answer.hpp"
+#include "bindings/openai/rewrite.hpp"
+#include "bindings/openai/upstream_error.hpp"
+
+namespace corral::bindings::openai {
+namespace {
+
+constexpr std::uint64_t kLargestRefusal = 1u << 20;
+
+std::string_view path_of(inference::Operation operation) {
+  switch (operation) {
+    case inference::Operation::chat: return "/v1/chat/completions";
+    case inference::Operation::completion: return "/v1/completions";
+    case inference::Operation::embedding: return "/v1/embeddings";
+  }
+  return "/";
+}
+
+BodyEdits edits_for(const inference::Request& request, const Quirks& quirks, bool stream) {
+  BodyEdits edits;
+  if (request.backend_model != request.model.str()) edits.model = request.backend_model;
+  edits.force_stream = stream && !request.stream;
+  // An answer that is put together here needs the usage, which only then comes in the stream.
+  edits.include_usage = edits.force_stream;
+  edits.return_progress = stream && quirks.prefill_progress && !request.wants_progress;
+  return edits;
+}
+
+net::HttpTimeouts http_timeouts(const CallTimeouts& timeouts) {
+  return {timeouts.connect, timeouts.first_token, timeouts.between_tokens};
+}
+
+bool is_event_stream(const net::ClientResponse& response) {
+  auto type = response.headers().get("content-type");
+  return type && type->starts_with("text/event-stream");
+}
+
+}  // namespace
+
+net::Task<Result<std::unique_ptr<Answer>>> OpenAiBinding::open(const EndpointAddress& address,
+                                                               const inference::Request& request,
+                                                               CallTimeouts timeouts) const {
+  bool is_text = request.operation != inference::Operation::embedding;
+  bool stream = is_text && (request.stream || quirks_.always_stream);
+  BodyEdits edits = edits_for(request, quirks_, stream);
+  RewrittenBody body(request, edits);
+
+  net::Headers headers;
+  headers.add("content-type", "application/json");
+  headers.add("accept", stream ? "text/event-stream" : "application/json");
+  headers.add("x-request-id", request.request_id);
+  if (!address.api_key.empty()) headers.add("authorization", "Bearer " + address.api_key);
+
+  net::ClientRequest call;
+  call.method = "POST";
+  call.path = path_of(request.operation);
+  call.headers = &headers;
+  call.body = body.parts();
+  call.event_stream = stream;
+  auto response = co_await net::shard_client().send(address.target, call, http_timeouts(timeouts));
+  if (!response) co_return std::unexpected(std::move(response).error());
+
+  int status = (*response)->status();
+  if (status != 200) {
+    auto refusal = co_await (*response)->read_all(kLargestRefusal);
+    co_return std::unexpected(error_from_payload(refusal ? *refusal : std::string{}, status));
+  }
+  if (stream != is_event_stream(**response)) {
+    co_return std::unexpected(fail(ErrorCode::upstream, stream ? "the backend did not stream its answer"
+                                                               : "the backend streamed its answer"));
+  }
+  std::unique_ptr<Answer> answer;
+  if (stream) {
+    StreamOptions options{request.stream, edits.return_progress};
+    answer = std::make_unique<StreamAnswer>(std::move(*response), options);
+  } else {
+    answer = std::make_unique<DocumentAnswer>(std::move(*response));
+  }
+  co_return answer;
+}
+
+}  // namespace corral::bindings::openai

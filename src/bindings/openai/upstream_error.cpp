@@ -1,0 +1,79 @@
+#include "bindings/openai/upstream_error.hpp"
+
+#include <boost/json.hpp>
+#include <fmt/core.h>
+
+#include "base/json.hpp"
+
+namespace corral::bindings::openai {
+namespace {
+
+namespace bj = boost::json;
+constexpr std::size_t kLongestMessage = 2000;
+
+std::string text_of(const bj::value* value) {
+  if (value == nullptr || !value->is_string()) return {};
+  auto text = std::string_view(value->get_string().data(), value->get_string().size());
+  return std::string(text.substr(0, kLongestMessage));
+}
+
+std::int64_t number_of(const bj::value* value) {
+  return value != nullptr && value->is_int64() ? value->get_int64() : 0;
+}
+
+ErrorCode code_of(int status) {
+  switch (status) {
+    case 400:
+    case 422: return ErrorCode::invalid_argument;
+    case 404: return ErrorCode::not_found;
+    case 408:
+    case 504: return ErrorCode::timeout;
+    case 409: return ErrorCode::conflict;
+    case 413: return ErrorCode::too_large;
+    case 429: return ErrorCode::rate_limited;
+    case 501: return ErrorCode::unsupported;
+    case 503: return ErrorCode::unavailable;
+    default: return ErrorCode::upstream;
+  }
+}
+
+// llama.cpp names both lengths in fields of their own; put them where a person reads them.
+std::string context_message(std::int64_t prompt, std::int64_t context) {
+  return fmt::format(
+      "the prompt has {} tokens, but the context of this model is {} tokens here", prompt, context);
+}
+
+}  // namespace
+
+Error error_from_payload(std::string_view payload, int status) {
+  Error error = fail(code_of(status), "");
+  auto parsed = json::parse(payload);
+  const bj::object* root = parsed ? parsed->if_object() : nullptr;
+  if (root != nullptr) {
+    const bj::value* value = root->if_contains("error");
+    const bj::object* details = value != nullptr ? value->if_object() : nullptr;
+    if (details != nullptr) {
+      error.message = text_of(details->if_contains("message"));
+      error.param = text_of(details->if_contains("param"));
+      std::int64_t prompt = number_of(details->if_contains("n_prompt_tokens"));
+      std::int64_t context = number_of(details->if_contains("n_ctx"));
+      if (prompt > 0 && context > 0) {
+        error.code = ErrorCode::invalid_argument;
+        error.message = context_message(prompt, context);
+        error.param = "messages";
+        error.hint_text = "shorten the conversation, or raise the model's context setting";
+      }
+    } else {
+      error.message = text_of(value);
+    }
+    if (error.message.empty()) error.message = text_of(root->if_contains("detail"));
+    if (error.message.empty()) error.message = text_of(root->if_contains("message"));
+  }
+  if (error.message.empty()) {
+    error.message = fmt::format("the backend answered with status {}", status);
+  }
+  error.cause = fmt::format("backend status {}", status);
+  return error;
+}
+
+}  // namespace corral::bindings::openai

@@ -1,0 +1,120 @@
+#include "cli/chat.hpp"
+
+#include <fmt/core.h>
+
+#include <boost/json.hpp>
+
+#include "base/json.hpp"
+#include "base/text.hpp"
+#include "cli/json_view.hpp"
+
+namespace corral::cli {
+
+namespace json = boost::json;
+
+ChatParameters parameters_of(const Options& options) {
+  return {options.system, options.temperature, options.max_tokens, options.seed};
+}
+
+json::object Conversation::request() const {
+  json::object request;
+  request["model"] = model_;
+  json::array messages;
+  if (!parameters.system.empty()) {
+    messages.push_back({{"role", "system"}, {"content", parameters.system}});
+  }
+  for (const Message& message : messages_) {
+    messages.push_back({{"role", message.role}, {"content", message.text}});
+  }
+  request["messages"] = std::move(messages);
+  if (parameters.temperature) request["temperature"] = *parameters.temperature;
+  if (parameters.max_tokens) request["max_tokens"] = *parameters.max_tokens;
+  if (parameters.seed) request["seed"] = *parameters.seed;
+  return request;
+}
+
+void AnswerPrinter::print(std::string_view text, Tone tone) {
+  std::string shown = console_.out_is_terminal() ? filter_.filter(text) : std::string(text);
+  if (shown.empty()) return;
+  line_open_ = shown.back() != '\n';
+  console_.out(paint_(tone, shown));
+}
+
+void AnswerPrinter::take(const ChatPiece& piece) {
+  if (!piece.reasoning.empty() && console_.out_is_terminal()) {
+    reasoning_shown_ = true;
+    print(piece.reasoning, Tone::dim);
+  }
+  if (piece.content.empty()) return;
+  if (std::exchange(reasoning_shown_, false)) console_.out("\n\n");
+  answer_ += piece.content;
+  print(piece.content, Tone::plain);
+}
+
+void AnswerPrinter::finish() {
+  if (std::string rest = filter_.finish(); !rest.empty()) {
+    console_.out(rest);
+    line_open_ = true;
+  }
+  if (std::exchange(line_open_, false)) console_.out("\n");
+}
+
+Outcome<ChatEnd> ask(Context& context, const Conversation& conversation, AnswerPrinter& printer) {
+  auto end = context.api.stream_chat(conversation.request(),
+                                     [&](const ChatPiece& piece) { printer.take(piece); });
+  printer.finish();
+  if (end && end->finish_reason == "length" && context.console.err_is_terminal()) {
+    context.console.err(context.err_paint(Tone::dim, "(cut at the token limit)") + "\n");
+  }
+  return end;
+}
+
+namespace {
+
+// Is `name` another name of some model? The admin routes know models by their own names.
+Outcome<std::string> find_alias(Context& context, const std::string& name, Failure missing) {
+  CORRAL_TRY(std::string body, context.api.models());
+  auto document = corral::json::parse(body);
+  if (!document) return std::unexpected(std::move(missing));
+  std::vector<std::string> names;
+  for (const json::value& model : list_of(*document, "models")) {
+    names.emplace_back(text_of(model, "name"));
+    for (const json::value& alias : list_of(model, "aliases")) {
+      if (alias.is_string() && std::string_view(alias.get_string()) == name) return names.back();
+    }
+  }
+  if (missing.hint.empty()) {
+    auto close = nearest(name, names, 3);
+    missing.hint = close.empty() ? "see the models with: corral list"
+                                 : fmt::format("did you mean {}?", join(close, ", "));
+  }
+  return std::unexpected(std::move(missing));
+}
+
+}  // namespace
+
+Outcome<void> prepare_model(Context& context, const std::string& name) {
+  std::string real_name = name;
+  auto body = context.api.model(name);
+  if (!body && body.error().exit == ExitCode::not_found) {
+    CORRAL_TRY(real_name, find_alias(context, name, std::move(body.error())));
+    body = context.api.model(real_name);
+  }
+  if (!body) return std::unexpected(std::move(body.error()));
+  auto model = corral::json::parse(*body);
+  if (!model || text_of(*model, "source") != "file" || text_of(*model, "state") == "ready") {
+    return {};
+  }
+  bool talkative = context.console.err_is_terminal();
+  if (talkative) {
+    std::string size;
+    if (auto bytes = count_of(*model, "size_bytes")) size = " (" + format_bytes(*bytes) + ")";
+    context.console.err(fmt::format("loading {}{} ...", safe_line(name), size));
+  }
+  auto loaded = context.api.load(real_name);
+  if (talkative) context.console.err(loaded ? "\r\x1b[K" : "\n");
+  if (!loaded) return std::unexpected(std::move(loaded.error()));
+  return {};
+}
+
+}  // namespace corral::cli

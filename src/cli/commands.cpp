@@ -1,0 +1,237 @@
+#include "cli/commands.hpp"
+
+#include <fmt/core.h>
+
+#include "base/json.hpp"
+#include "base/text.hpp"
+#include "cli/json_view.hpp"
+
+namespace corral::cli {
+
+namespace json = boost::json;
+
+namespace {
+
+// JSON for programs: as the server sent it, with one line break at its end.
+void print_body(Console& console, std::string_view body) {
+  std::string text(trim(body));
+  console.out((console.out_is_terminal() ? safe_text(text) : text) + "\n");
+}
+
+json::value parse_or_null(std::string_view body) {
+  auto parsed = corral::json::parse(body);
+  return parsed ? std::move(*parsed) : json::value(nullptr);
+}
+
+Tone tone_of(std::string_view state) {
+  if (state == "ready") return Tone::good;
+  if (state == "failed" || state == "unusable") return Tone::bad;
+  if (state == "unloaded") return Tone::dim;
+  return Tone::busy;
+}
+
+std::string bytes_text(const json::value& from, std::string_view name) {
+  auto bytes = count_of(from, name);
+  return bytes ? format_bytes(*bytes) : std::string();
+}
+
+std::string number_text(const json::value& from, std::string_view name) {
+  auto count = count_of(from, name);
+  return count ? fmt::format("{}", *count) : std::string();
+}
+
+// A server may send a number of parameters or a name such as "7B".
+std::string parameters_text(const json::value& from) {
+  if (auto count = count_of(from, "parameters")) return count_text(*count);
+  return std::string(text_of(from, "parameters"));
+}
+
+std::string ago_text(const json::value& from, std::string_view name, sys::Wall now) {
+  auto then = parse_rfc3339(text_of(from, name));
+  return then ? ago(*then, now) : std::string();
+}
+
+std::string joined(const json::array& texts) {
+  std::string out;
+  for (const json::value& value : texts) {
+    if (!value.is_string()) continue;
+    if (!out.empty()) out += ", ";
+    out += std::string_view(value.get_string());
+  }
+  return out;
+}
+
+std::string idle_text(const json::value& settings) {
+  auto idle = count_of(settings, "idle_timeout_ms");
+  if (!idle) return {};
+  if (*idle == 0) return "never";
+  return format_duration(std::chrono::milliseconds(*idle)) + " without a request";
+}
+
+bool safe_in_shell(std::string_view name) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@+-";
+  return !name.empty() && name[0] != '-' &&
+         name.find_first_not_of(kPlain) == std::string_view::npos;
+}
+
+using Fields = std::vector<std::pair<std::string, std::string>>;
+
+void add_settings(Fields& fields, const json::value& model) {
+  const json::value* settings = member(model, "settings");
+  if (settings == nullptr) return;
+  fields.emplace_back("Served context", number_text(*settings, "context"));
+  fields.emplace_back("Slots", number_text(*settings, "slots"));
+  fields.emplace_back("Unloaded after", idle_text(*settings));
+}
+
+}  // namespace
+
+std::string render_models(std::string_view body, sys::Wall now, const Paint& paint) {
+  json::value document = parse_or_null(body);
+  Table table({{"NAME"},
+               {"SIZE", Align::right},
+               {"PARAMETERS", Align::right},
+               {"QUANT"},
+               {"CONTEXT", Align::right},
+               {"STATE"},
+               {"MODIFIED"}});
+  for (const json::value& model : list_of(document, "models")) {
+    std::string_view state = text_of(model, "state");
+    table.add({{std::string(text_of(model, "name")), Tone::plain},
+               {bytes_text(model, "size_bytes")},
+               {parameters_text(model)},
+               {std::string(text_of(model, "quantization"))},
+               {number_text(model, "context_length")},
+               {std::string(state), tone_of(state)},
+               {ago_text(model, "modified", now)}});
+  }
+  return table.empty() ? std::string() : table.render(paint);
+}
+
+std::string render_instances(std::string_view body, sys::Wall now, const Paint& paint) {
+  json::value document = parse_or_null(body);
+  Table table({{"MODEL"},
+               {"PURPOSE"},
+               {"STATE"},
+               {"PID", Align::right},
+               {"STARTED"},
+               {"UNLOADS"},
+               {"MEMORY", Align::right},
+               {"CPU", Align::right},
+               {"IN FLIGHT", Align::right},
+               {"REQUESTS", Align::right},
+               {"RESTARTS", Align::right}});
+  for (const json::value& instance : list_of(document, "instances")) {
+    std::string_view state = text_of(instance, "state");
+    auto unload = parse_rfc3339(text_of(instance, "idle_unload_at"));
+    auto cpu = number_of(instance, "cpu_seconds");
+    table.add({{std::string(text_of(instance, "model"))},
+               {std::string(text_of(instance, "purpose"))},
+               {std::string(state), tone_of(state)},
+               {number_text(instance, "pid")},
+               {ago_text(instance, "since", now)},
+               {unload ? in_time(*unload, now) : "never"},
+               {bytes_text(instance, "resident_bytes")},
+               {cpu ? fmt::format("{:.1f} s", *cpu) : ""},
+               {number_text(instance, "in_flight")},
+               {number_text(instance, "requests_total")},
+               {number_text(instance, "restarts")}});
+  }
+  return table.empty() ? std::string() : table.render(paint);
+}
+
+std::string render_model(std::string_view body, sys::Wall now, const Paint& paint) {
+  json::value model = parse_or_null(body);
+  std::string_view chat_template = text_of(model, "chat_template");
+  Fields fields{
+      {"Name", std::string(text_of(model, "name"))},
+      {"Aliases", joined(list_of(model, "aliases"))},
+      {"State", std::string(text_of(model, "state"))},
+      {"Source", std::string(text_of(model, "source"))},
+      {"Architecture", std::string(text_of(model, "architecture"))},
+      {"Parameters", parameters_text(model)},
+      {"Quantization", std::string(text_of(model, "quantization"))},
+      {"Context length", number_text(model, "context_length")},
+      {"Size", bytes_text(model, "size_bytes")},
+      {"Memory estimate", bytes_text(model, "memory_estimate_bytes")},
+      {"Modified", ago_text(model, "modified", now)},
+      {"Chat template", chat_template.empty()
+                            ? "none"
+                            : fmt::format("{} bytes (in full with --json)", chat_template.size())}};
+  add_settings(fields, model);
+  if (auto error = text_of(model, "error"); !error.empty()) fields.emplace_back("Error", error);
+  for (const json::value& file : list_of(model, "files")) {
+    fields.emplace_back(
+        "File", fmt::format("{} ({})", text_of(file, "path"), bytes_text(file, "size_bytes")));
+  }
+  return render_fields(fields, paint);
+}
+
+Outcome<void> list_models(Context& context, const Options& options) {
+  CORRAL_TRY(std::string body, context.api.models());
+  if (options.json) {
+    print_body(context.console, body);
+    return {};
+  }
+  std::string table = render_models(body, context.clock.wall(), context.out_paint);
+  context.console.out(table.empty() ? "There is no model. Put a GGUF file into the models folder.\n"
+                                    : table);
+  return {};
+}
+
+Outcome<void> list_instances(Context& context, const Options& options) {
+  CORRAL_TRY(std::string body, context.api.instances());
+  if (options.json) {
+    print_body(context.console, body);
+    return {};
+  }
+  std::string table = render_instances(body, context.clock.wall(), context.out_paint);
+  context.console.out(table.empty() ? "No engine runs. The first request to a model starts one.\n"
+                                    : table);
+  return {};
+}
+
+Outcome<void> show_model(Context& context, const Options& options) {
+  CORRAL_TRY(std::string body, context.api.model(options.model));
+  if (options.json) {
+    print_body(context.console, body);
+  } else {
+    context.console.out(render_model(body, context.clock.wall(), context.out_paint));
+  }
+  return {};
+}
+
+Outcome<void> stop_model(Context& context, const Options& options) {
+  CORRAL_TRY(std::string body, context.api.unload(options.model));
+  if (options.json) {
+    print_body(context.console, body);
+    return {};
+  }
+  json::value model = parse_or_null(body);
+  std::string_view state = text_of(model, "state");
+  context.console.out(fmt::format("{} is {}\n", safe_line(options.model),
+                                  state.empty() ? "unloaded" : safe_line(state)));
+  return {};
+}
+
+void complete_models(Context& context) {
+  auto body = context.api.models();
+  if (!body) return;
+  json::value document = parse_or_null(*body);
+  for (const json::value& model : list_of(document, "models")) {
+    std::string_view name = text_of(model, "name");
+    // A name with a shell's own characters could do harm on the command line it is put into.
+    if (safe_in_shell(name)) context.console.out(std::string(name) + "\n");
+  }
+}
+
+void print_failure(Console& console, const Paint& paint, const Failure& failure) {
+  if (failure.exit == ExitCode::interrupted) return;
+  std::string text = paint(Tone::bad, "error:") + " " + safe_line(failure.message) + "\n";
+  if (!failure.hint.empty())
+    text += paint(Tone::dim, "hint:") + " " + safe_line(failure.hint) + "\n";
+  console.err(text);
+}
+
+}  // namespace corral::cli

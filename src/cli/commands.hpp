@@ -1,0 +1,58 @@
+// The commands, over what they need and nothing more. Each prints its result and returns the exit
+// code; failures are printed by the caller.
+// Thread rule: one thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "cli/console.hpp"
+#include "cli/display.hpp"
+#include "cli/options.hpp"
+#include "cli/outcome.hpp"
+#include "cli/server_api.hpp"
+#include "sys/clock.hpp"
+#include "sys/files.hpp"
+
+namespace corral::cli {
+
+struct Context {
+  Console& console;
+  ServerApi& api;
+  const sys::Clock& clock;
+  Paint out_paint;  // colours of standard output
+  Paint err_paint;
+};
+
+Outcome<void> list_models(Context& context, const Options& options);
+Outcome<void> list_instances(Context& context, const Options& options);
+Outcome<void> show_model(Context& context, const Options& options);
+Outcome<void> stop_model(Context& context, const Options& options);
+// One name a line; only names that a shell can take as they are. Never fails.
+void complete_models(Context& context);
+
+// `reader` makes the line reader of a talk, when there is one.
+using ReaderFactory = std::function<std::unique_ptr<LineReader>()>;
+Outcome<void> run_model(Context& context, const Options& options, const ReaderFactory& reader);
+
+// The `config` commands need no server.
+struct ConfigContext {
+  Console& console;
+  sys::Files& files;
+  std::map<std::string, std::string> environment;
+};
+Outcome<void> config_command(ConfigContext& context, const Options& options);
+
+// The script for one shell, written from the table of commands.
+std::string completion_script(std::string_view shell, const CommandInfo& root);
+
+// "error: ..." and its hint on standard error, made safe.
+void print_failure(Console& console, const Paint& paint, const Failure& failure);
+
+// The renderings, for golden files.
+std::string render_models(std::string_view body, sys::Wall now, const Paint& paint);
+std::string render_instances(std::string_view body, sys::Wall now, const Paint& paint);
+std::string render_model(std::string_view body, sys::Wall now, const Paint& paint);
+
+}  // namespace corral::cli

@@ -1,0 +1,267 @@
+// Completion scripts for bash, zsh and fish, written from the table of commands. Names of models
+// come from `corral __complete models`, which prints only names that a shell takes as they are; the
+// scripts never let a shell evaluate them.
+#include <fmt/core.h>
+
+#include "base/text.hpp"
+#include "cli/commands.hpp"
+
+namespace corral::cli {
+
+namespace {
+
+std::string names(const std::vector<CommandInfo>& commands) {
+  std::vector<std::string> out;
+  for (const CommandInfo& command : commands) out.push_back(command.name);
+  return join(out, " ");
+}
+
+std::string names(const std::vector<OptionInfo>& options) {
+  std::vector<std::string> out;
+  for (const OptionInfo& option : options) out.push_back(option.name);
+  return join(out, " ");
+}
+
+// Calls `visit(words, command)` for each command below the root: "serve", "config check", ...
+template <class Visit>
+void for_each_command(const CommandInfo& at, const std::string& words, Visit visit) {
+  for (const CommandInfo& child : at.children) {
+    std::string path = words.empty() ? child.name : words + " " + child.name;
+    visit(path, child);
+    for_each_command(child, path, visit);
+  }
+}
+
+// Names of all options whose value is a `kind`, for a shell pattern: "--config|--api-key-file".
+std::string options_of_kind(const CommandInfo& root, std::string_view kind) {
+  std::vector<std::string> found;
+  auto add = [&](const CommandInfo& command) {
+    for (const OptionInfo& option : command.options) {
+      bool wanted = kind.empty() ? !option.value.empty() : option.value == kind;
+      if (wanted && std::ranges::find(found, option.name) == found.end()) {
+        found.push_back(option.name);
+      }
+    }
+  };
+  add(root);
+  for_each_command(root, "", [&](const std::string&, const CommandInfo& command) { add(command); });
+  return join(found, "|");
+}
+
+std::string bash_words(const CommandInfo& command) {
+  std::vector<std::string> parts{names(command.children), join(command.choices, " "),
+                                 names(command.options)};
+  std::string out;
+  for (const std::string& part : parts) {
+    if (!part.empty()) out += (out.empty() ? "" : " ") + part;
+  }
+  return out;
+}
+
+std::string bash_script(const CommandInfo& root) {
+  std::string cases;
+  for_each_command(root, "", [&](const std::string& path, const CommandInfo& command) {
+    cases += fmt::format("    \"{}\") words=\"{}\"{} ;;\n", path, bash_words(command),
+                         command.takes_model ? "; models=1" : "");
+  });
+  return fmt::format(R"(# bash completion for corral
+_corral() {{
+  local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}"
+  local command="" words="" models=0 positionals=0 i name
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case "${{COMP_WORDS[i]}}" in
+      {0}) ((i++)) ;;
+      -*) ;;
+      *)
+        if [[ -z "$command" ]]; then command="${{COMP_WORDS[i]}}"
+        elif [[ "$command" == config ]]; then command="config ${{COMP_WORDS[i]}}"
+        else ((positionals++)); fi ;;
+    esac
+  done
+  COMPREPLY=()
+  case "$previous" in
+    {1}) COMPREPLY=($(compgen -f -- "$current")); return ;;
+    {2}) COMPREPLY=($(compgen -d -- "$current")); return ;;
+    {0}) return ;;
+  esac
+  case "$command" in
+    "") words="{3} {4}" ;;
+{5}  esac
+  COMPREPLY=($(compgen -W "$words {4}" -- "$current"))
+  if ((models && positionals == 0)); then
+    while IFS= read -r name; do
+      [[ "$name" == "$current"* ]] && COMPREPLY+=("$name")
+    done < <(corral __complete models 2>/dev/null)
+  fi
+  # A colon begins a new word in bash.
+  if declare -F __ltrim_colon_completions >/dev/null; then __ltrim_colon_completions "$current"; fi
+}}
+complete -o filenames -F _corral corral
+)",
+                     options_of_kind(root, ""), options_of_kind(root, "FILE"),
+                     options_of_kind(root, "DIR"), names(root.children), names(root.options),
+                     cases);
+}
+
+// For single quotes in zsh and fish; zsh takes [ ] : in descriptions as its own.
+std::string zsh_text(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    if (c == '\'') {
+      out += "'\\''";
+    } else {
+      if (c == '[' || c == ']' || c == ':' || c == '\\') out += '\\';
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string zsh_option(const OptionInfo& option) {
+  std::string value;
+  if (option.value == "FILE") {
+    value = ":file:_files";
+  } else if (option.value == "DIR") {
+    value = ":folder:_files -/";
+  } else if (!option.value.empty()) {
+    value = fmt::format(":{}:", zsh_text(to_lower(option.value)));
+  }
+  return fmt::format("      '*{}[{}]{}' \\\n", option.name, zsh_text(option.description), value);
+}
+
+std::string zsh_commands(const CommandInfo& at) {
+  std::string out;
+  for (const CommandInfo& child : at.children) {
+    out += fmt::format("    '{}:{}'\n", child.name, zsh_text(child.description));
+  }
+  return out;
+}
+
+std::string zsh_case(const CommandInfo& root, const std::string& path, const CommandInfo& command) {
+  std::string out = fmt::format("    '{}')\n      _arguments \\\n", path);
+  for (const OptionInfo& option : command.options) out += zsh_option(option);
+  for (const OptionInfo& option : root.options) {
+    if (option.name != "--help") out += zsh_option(option);
+  }
+  if (command.takes_model) out += "      '1:model:_corral_models' \\\n";
+  if (!command.choices.empty()) {
+    out += fmt::format("      '1:word:({})' \\\n", join(command.choices, " "));
+  }
+  return out + "      && return ;;\n";
+}
+
+std::string zsh_script(const CommandInfo& root) {
+  std::string cases;
+  std::string groups;
+  for_each_command(root, "", [&](const std::string& path, const CommandInfo& command) {
+    if (command.children.empty()) {
+      cases += zsh_case(root, path, command);
+    } else {
+      groups += fmt::format("    _commands=(\n{}    )\n", zsh_commands(command));
+    }
+  });
+  return fmt::format(R"zsh(#compdef corral
+# zsh completion for corral
+_corral_models() {{
+  local -a models
+  models=(${{(f)"$(corral __complete models 2>/dev/null)"}})
+  compadd -a models
+}}
+_corral() {{
+  local -a _commands
+  local command
+  if ((CURRENT == 2)); then
+    _commands=(
+{}    )
+    _describe -t commands command _commands
+    return
+  fi
+  command="$words[2]"
+  if [[ "$command" == config ]]; then
+    if ((CURRENT == 3)); then
+  {}      _describe -t commands command _commands
+      return
+    fi
+    command="config $words[3]"
+    shift words
+    ((CURRENT--))
+  fi
+  shift words
+  ((CURRENT--))
+  case "$command" in
+{}  esac
+}}
+if [[ "$funcstack[1]" == _corral ]]; then
+  _corral "$@"
+else
+  compdef _corral corral
+fi
+)zsh",
+                     zsh_commands(root), groups, cases);
+}
+
+std::string fish_text(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    if (c == '\'' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+std::string fish_option(std::string_view condition, const OptionInfo& option) {
+  std::string value;
+  if (option.value == "FILE") {
+    value = " -r -F";
+  } else if (option.value == "DIR") {
+    value = " -x -a '(__fish_complete_directories)'";
+  } else if (!option.value.empty()) {
+    value = " -x";
+  }
+  return fmt::format("complete -c corral{} -l {}{} -d '{}'\n", condition, option.name.substr(2),
+                     value, fish_text(option.description));
+}
+
+std::string fish_script(const CommandInfo& root) {
+  std::string out = "# fish completion for corral\ncomplete -c corral -f\n";
+  for (const OptionInfo& option : root.options) out += fish_option("", option);
+  std::string_view first = " -n __fish_use_subcommand";
+  for (const CommandInfo& child : root.children) {
+    out += fmt::format("complete -c corral{} -a {} -d '{}'\n", first, child.name,
+                       fish_text(child.description));
+  }
+  for_each_command(root, "", [&](const std::string& path, const CommandInfo& command) {
+    std::string seen;
+    for (std::string_view word : split(path, ' ')) {
+      seen += fmt::format("{}__fish_seen_subcommand_from {}", seen.empty() ? "" : "; and ", word);
+    }
+    std::string condition = fmt::format(" -n '{}'", seen);
+    for (const CommandInfo& child : command.children) {
+      out += fmt::format(
+          "complete -c corral -n '{}; and not __fish_seen_subcommand_from {}' -a {} "
+          "-d '{}'\n",
+          seen, names(command.children), child.name, fish_text(child.description));
+    }
+    for (const std::string& choice : command.choices) {
+      out += fmt::format("complete -c corral{} -a {}\n", condition, choice);
+    }
+    if (command.takes_model) {
+      out += fmt::format("complete -c corral{} -a '(corral __complete models 2>/dev/null)'\n",
+                         condition);
+    }
+    for (const OptionInfo& option : command.options) {
+      if (option.name != "--help") out += fish_option(condition, option);
+    }
+  });
+  return out;
+}
+
+}  // namespace
+
+std::string completion_script(std::string_view shell, const CommandInfo& root) {
+  if (shell == "bash") return bash_script(root);
+  if (shell == "zsh") return zsh_script(root);
+  return fish_script(root);
+}
+
+}  // namespace corral::cli

@@ -1,0 +1,325 @@
+#include "cli/options.hpp"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+
+#include "base/text.hpp"
+
+namespace corral::cli {
+
+namespace {
+
+constexpr const char* kFooter = R"(Examples:
+  corral serve                              start the server on 127.0.0.1:8585
+  corral list                               the models it serves
+  corral run corral-tiny "What is Corral?"  one streamed answer
+  corral run corral-tiny                    a talk; /help lists its commands
+  git diff | corral run MODEL "Explain:"    standard input follows the prompt
+
+Environment:
+  CORRAL_SERVER    address of the server, as --server
+  CORRAL_API_KEY   API key; or keep it in a file and use --api-key-file
+  NO_COLOR         no colours, as --no-color
+
+Exit codes:
+  0 done   1 failed   2 wrong usage   3 no server answers   4 not found   130 interrupted
+)";
+
+constexpr const char* kRunFooter = R"(Examples:
+  corral run corral-tiny
+  corral run corral-tiny "Count to five."
+  corral run corral-tiny --system "Answer in one word." --temperature 0 "Sky?"
+  echo "one two" | corral run corral-tiny "How many words?"
+  corral run corral-tiny --json "Hello" | jq .usage
+)";
+
+constexpr const char* kServeFooter = R"(Examples:
+  corral serve
+  corral serve --listen 127.0.0.1:0 --models ~/models
+  corral serve --config corral.yaml --set log.level=debug
+
+Ctrl-C (SIGINT) or SIGTERM lets answers under way finish; a second one ends at once.
+SIGHUP reads the configuration again.
+)";
+
+constexpr const char* kConfigFooter = R"(Examples:
+  corral config example > corral.yaml
+  corral config check --config corral.yaml
+  corral config get server.listen
+  corral config docs | less
+)";
+
+constexpr const char* kCompletionFooter = R"(Examples:
+  bash   corral completion bash > ~/.local/share/bash-completion/completions/corral
+  zsh    corral completion zsh > "${fpath[1]}/_corral"
+  fish   corral completion fish > ~/.config/fish/completions/corral.fish
+)";
+
+// CLI11's own checks print their limits as types into the help.
+CLI::Validator number_between(double least, double most) {
+  auto check = [least, most](std::string& text) -> std::string {
+    double value = 0;
+    if (CLI::detail::lexical_cast(text, value) && value >= least && value <= most) return {};
+    return fmt::format("\"{}\" is not a number from {} to {}", text, least, most);
+  };
+  return CLI::Validator(check, "");
+}
+
+std::string check_shell(std::string& text) {
+  if (text == "bash" || text == "zsh" || text == "fish") return {};
+  return fmt::format("\"{}\" is none of bash, zsh, fish", text);
+}
+
+void add_config_options(CLI::App& command, Options& out) {
+  command.add_option("--config", out.serve.config_file, "Configuration file (YAML or JSON)")
+      ->type_name("FILE");
+  command.add_option("--set", out.serve.overrides, "Set one property, over the file (repeatable)")
+      ->type_name("PATH=VALUE")
+      ->expected(1)
+      ->take_all();
+}
+
+void add_serve(CLI::App& app, Options& out) {
+  CLI::App* serve = app.add_subcommand("serve", "Start the server");
+  serve
+      ->add_option("--listen", out.serve.listen,
+                   "Address to listen on; port 0 is any free one (repeatable)")
+      ->type_name("HOST:PORT")
+      ->expected(1)
+      ->take_all();
+  serve->add_option("--data-dir", out.serve.data_dir, "Folder for what the server keeps")
+      ->type_name("DIR");
+  serve->add_option("--models", out.serve.models, "Folder of model files (GGUF)")->type_name("DIR");
+  add_config_options(*serve, out);
+  serve->footer(kServeFooter);
+}
+
+void add_model(CLI::App& command, Options& out) {
+  command.add_option("model", out.model, "Name of the model, as `corral list` shows it")
+      ->type_name("MODEL")
+      ->required();
+}
+
+void add_run(CLI::App& app, Options& out) {
+  CLI::App* run = app.add_subcommand("run", "Ask a model once, or talk with it");
+  add_model(*run, out);
+  run->add_option("prompt", out.prompt, "What to ask; without it a talk begins")
+      ->type_name("PROMPT");
+  run->add_option("--system", out.system, "System message")->type_name("TEXT");
+  run->add_option("--temperature", out.temperature, "0 is the most likely answer")
+      ->type_name("X")
+      ->check(number_between(0, 100));
+  run->add_option("--max-tokens", out.max_tokens, "Longest answer")
+      ->type_name("N")
+      ->check(number_between(1, 1 << 30));
+  run->add_option("--seed", out.seed, "Same seed, same answer")->type_name("N");
+  run->footer(kRunFooter);
+}
+
+void add_config(CLI::App& app, Options& out) {
+  CLI::App* config = app.add_subcommand("config", "Check, explain and print the configuration");
+  config->require_subcommand(1);
+  config->fallthrough();
+  config->footer(kConfigFooter);
+  CLI::App* check = config->add_subcommand("check", "Say every problem with its file and line");
+  config->add_subcommand("schema", "Print the JSON Schema of the configuration file");
+  config->add_subcommand("docs", "Print the reference of all properties (Markdown)");
+  config->add_subcommand("example", "Print a commented example file (YAML)");
+  CLI::App* print = config->add_subcommand("export", "Print the effective configuration (YAML)");
+  CLI::App* get = config->add_subcommand("get", "Print one effective value, or a whole section");
+  get->add_option("path", out.setting, "As server.listen; without it everything")
+      ->type_name("PATH");
+  for (CLI::App* command : {check, print, get}) add_config_options(*command, out);
+}
+
+void add_others(CLI::App& app, Options& out) {
+  app.add_subcommand("list", "Show the models (also: ls)")->alias("ls");
+  app.add_subcommand("ps", "Show the engines that run now");
+  add_model(*app.add_subcommand("show", "Show one model in full"), out);
+  add_model(*app.add_subcommand("stop", "Unload a model"), out);
+  app.add_subcommand("version", "Print the version");
+  CLI::App* completion = app.add_subcommand("completion", "Print a shell completion script");
+  completion->add_option("shell", out.word, "bash, zsh or fish")
+      ->type_name("SHELL")
+      ->required()
+      ->check(CLI::Validator(&check_shell, ""));
+  completion->footer(kCompletionFooter);
+  CLI::App* complete = app.add_subcommand("__complete", "");
+  complete->group("");  // hidden: the completion scripts call it
+  complete->add_option("kind", out.word)->required();
+}
+
+std::unique_ptr<CLI::App> build(Options& out) {
+  auto app = std::make_unique<CLI::App>("Corral serves AI models over the APIs that clients speak.",
+                                        "corral");
+  app->require_subcommand(1);
+  app->get_formatter()->column_width(28);
+  app->add_option("--server", out.server, "Address of the server")->type_name("URL");
+  app->add_option("--api-key-file", out.api_key_file, "File that holds the API key")
+      ->type_name("FILE");
+  app->add_flag("--json", out.json, "Print JSON for programs");
+  app->add_flag("--no-color", out.no_color, "No colours");
+  app->set_version_flag("--version", std::string());
+  app->footer(kFooter);
+  add_serve(*app, out);
+  add_run(*app, out);
+  add_others(*app, out);
+  add_config(*app, out);
+  for (CLI::App* command : app->get_subcommands(nullptr)) command->fallthrough();
+  return app;
+}
+
+CLI::App* find_command(CLI::App& app, const std::string& name) {
+  for (CLI::App* child : app.get_subcommands(nullptr)) {
+    if (child->check_name(name)) return child;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> names_of(CLI::App& app) {
+  std::vector<std::string> names;
+  for (CLI::App* child : app.get_subcommands(nullptr)) {
+    if (!child->get_group().empty()) names.push_back(child->get_name());
+  }
+  return names;
+}
+
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* at = &app; at != nullptr; at = at->get_parent()) {
+    for (const CLI::Option* option : at->get_options()) {
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+  }
+  return names;
+}
+
+std::string path_of(const CLI::App& app) {
+  if (app.get_parent() == nullptr) return app.get_name();
+  return path_of(*app.get_parent()) + " " + app.get_name();
+}
+
+// The innermost command that was given.
+CLI::App& chosen(CLI::App& app) {
+  auto given = app.get_subcommands();
+  return given.empty() ? app : chosen(*given.front());
+}
+
+std::string suggestion(std::string_view wrong, const std::vector<std::string>& names,
+                       const CLI::App& where) {
+  auto close = nearest(wrong, names, 1);
+  std::string help = fmt::format("see: {} --help", path_of(where));
+  return close.empty() ? help : fmt::format("did you mean \"{}\"? Or {}", close[0], help);
+}
+
+Failure usage_failure(CLI::App& app, const CLI::ParseError& error) {
+  CLI::App& where = chosen(app);
+  auto left = app.remaining(true);
+  if (!left.empty()) {
+    const std::string& wrong = left.front();
+    if (wrong.starts_with("-")) {
+      std::string name = wrong.substr(0, wrong.find('='));
+      return {ExitCode::usage, fmt::format("\"{}\" has no option {}", path_of(where), name),
+              suggestion(name, option_names(where), where)};
+    }
+    auto commands = names_of(where);
+    if (!commands.empty()) {
+      return {ExitCode::usage, fmt::format("\"{}\" has no command \"{}\"", path_of(where), wrong),
+              suggestion(wrong, commands, where)};
+    }
+    return {ExitCode::usage,
+            fmt::format("\"{}\" takes no further word \"{}\"", path_of(where), wrong),
+            suggestion({}, {}, where)};
+  }
+  std::string message = error.what();
+  for (char& c : message) {
+    if (c == '\n') c = ' ';
+  }
+  return {ExitCode::usage, fmt::format("{}: {}", path_of(where), message),
+          suggestion({}, {}, where)};
+}
+
+// CLI11 says only "a subcommand is required" when the first word is not one; look at it ourselves.
+std::optional<Failure> wrong_command(CLI::App& app, const std::vector<std::string>& words) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == "--server" || words[i] == "--api-key-file") {
+      ++i;
+    } else if (!words[i].starts_with("-")) {
+      if (find_command(app, words[i]) != nullptr) return std::nullopt;
+      return Failure{ExitCode::usage, fmt::format("there is no command \"{}\"", words[i]),
+                     suggestion(words[i], names_of(app), app)};
+    }
+  }
+  return std::nullopt;
+}
+
+void apply_environment(Options& out, const Environment& environment) {
+  if (out.server.empty()) out.server = environment("CORRAL_SERVER").value_or("");
+  if (out.server.empty()) out.server = kDefaultServer;
+  if (!environment("NO_COLOR").value_or("").empty()) out.no_color = true;
+  if (environment("TERM").value_or("") == "dumb") out.no_color = true;
+}
+
+std::string command_of(CLI::App& app) {
+  std::string name;
+  for (CLI::App* at = &app; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().front();
+    name += (name.empty() ? "" : " ") + at->get_name();
+  }
+  return name;
+}
+
+CommandInfo describe(CLI::App& app) {
+  CommandInfo info{app.get_name(), app.get_description(), {}, {}, {}, false};
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_positional() && option->get_name(true) == "model") info.takes_model = true;
+    if (option->get_lnames().empty()) continue;
+    std::string value = option->get_expected_max() == 0 ? "" : option->get_type_name();
+    info.options.push_back({"--" + option->get_lnames()[0], option->get_description(), value});
+  }
+  if (info.name == "completion") info.choices = {"bash", "zsh", "fish"};
+  for (CLI::App* child : app.get_subcommands(nullptr)) {
+    if (!child->get_group().empty()) info.children.push_back(describe(*child));
+  }
+  return info;
+}
+
+}  // namespace
+
+std::variant<Options, HelpText, Failure> parse_options(const std::vector<std::string>& words,
+                                                       const Environment& environment) {
+  Options out;
+  auto app = build(out);
+  std::vector<std::string> arguments = words;
+  if (!arguments.empty() && arguments[0] == "help") {
+    arguments.erase(arguments.begin());
+    arguments.push_back("--help");
+  }
+  if (auto wrong = wrong_command(*app, arguments)) return std::move(*wrong);
+  if (arguments.empty())
+    return Failure{ExitCode::usage, "no command was given", "see: corral --help"};
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
+  try {
+    app->parse(arguments);
+  } catch (const CLI::CallForHelp&) {
+    CLI::App& where = chosen(*app);
+    return HelpText{where.help(where.get_parent() == nullptr ? "" : path_of(*where.get_parent()))};
+  } catch (const CLI::CallForVersion&) {
+    out.command = "version";
+    return out;
+  } catch (const CLI::ParseError& error) {
+    return usage_failure(*app, error);
+  }
+  out.command = command_of(*app);
+  apply_environment(out, environment);
+  return out;
+}
+
+CommandInfo command_tree() {
+  Options unused;
+  auto app = build(unused);
+  return describe(*app);
+}
+
+}  // namespace corral::cli

@@ -1,0 +1,175 @@
+#include "cli/server_api.hpp"
+
+#include <fmt/core.h>
+
+#include "base/json.hpp"
+#include "cli/json_view.hpp"
+#include "net/sse.hpp"
+
+namespace corral::cli {
+
+namespace json = boost::json;
+
+namespace {
+
+constexpr std::string_view kModels = "/admin/v1/models";
+
+std::string model_path(std::string_view name, std::string_view action = {}) {
+  return fmt::format("{}/{}{}", kModels, encode_segment(name), action);
+}
+
+std::string one_line(std::string_view text) {
+  std::string out(text.substr(0, 500));
+  for (char& c : out) {
+    if (c == '\n' || c == '\r') c = ' ';
+  }
+  return out;
+}
+
+// What the stream of one answer has said so far.
+struct ChatStream {
+  net::SseParser parser;
+  ChatEnd end;
+  bool done = false;
+  std::optional<Failure> failed;
+
+  // False when there is nothing more to read.
+  bool take(std::string_view bytes, const ServerApi::PieceHandler& on_piece);
+  bool take_event(std::string_view data, const ServerApi::PieceHandler& on_piece);
+};
+
+bool ChatStream::take(std::string_view bytes, const ServerApi::PieceHandler& on_piece) {
+  parser.feed(bytes);
+  while (true) {
+    auto event = parser.next();
+    if (!event) {
+      failed = Failure{ExitCode::failed, event.error().message, event.error().hint_text};
+      return false;
+    }
+    if (*event == nullptr) return true;
+    if (!take_event((*event)->data, on_piece)) return false;
+  }
+}
+
+bool ChatStream::take_event(std::string_view data, const ServerApi::PieceHandler& on_piece) {
+  if (data == "[DONE]") {
+    done = true;
+    return false;
+  }
+  auto parsed = corral::json::parse(data);
+  if (!parsed) {
+    failed = Failure{ExitCode::failed, "the server sent an event that is not JSON",
+                     parsed.error().message};
+    return false;
+  }
+  if (const json::value* error = member(*parsed, "error")) {
+    std::string_view message = text_of(*error, "message");
+    failed = Failure{
+        ExitCode::failed, message.empty() ? "the answer failed midway" : one_line(message), {}};
+    return false;
+  }
+  const json::array& choices = list_of(*parsed, "choices");
+  if (choices.empty()) return true;
+  if (const json::value* delta = member(choices[0], "delta")) {
+    ChatPiece piece{text_of(*delta, "content"), text_of(*delta, "reasoning_content")};
+    if (!piece.content.empty() || !piece.reasoning.empty()) on_piece(piece);
+  }
+  if (auto reason = text_of(choices[0], "finish_reason"); !reason.empty()) {
+    end.finish_reason = reason;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string encode_segment(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    bool unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '-' || c == '.' || c == '_' || c == '~';
+    if (unreserved) {
+      out += c;
+    } else {
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+  // "." and ".." alone would be taken as steps through the path.
+  if (out == ".") return "%2E";
+  if (out == "..") return "%2E%2E";
+  return out;
+}
+
+Failure failure_of(const WireAnswer& answer, std::string_view server) {
+  std::string message;
+  std::string hint;
+  if (auto parsed = corral::json::parse(answer.body)) {
+    if (const json::value* error = member(*parsed, "error")) {
+      message = error->is_string() ? error->get_string().c_str() : text_of(*error, "message");
+      hint = text_of(*error, "hint");
+    } else {
+      message = text_of(*parsed, "detail");
+      if (message.empty()) message = text_of(*parsed, "title");
+      hint = text_of(*parsed, "hint");
+    }
+  }
+  bool understood = !message.empty();
+  if (!understood) message = fmt::format("{} answered with status {}", server, answer.status);
+  if (hint.empty() && answer.status == 401) {
+    hint = "give the key with --api-key-file FILE or in CORRAL_API_KEY";
+  } else if (hint.empty() && !understood) {
+    hint = "is this a Corral server? Choose another with --server URL";
+  }
+  bool missing = understood && answer.status == 404;
+  return {missing ? ExitCode::not_found : ExitCode::failed, one_line(message), one_line(hint)};
+}
+
+Outcome<std::string> ServerApi::call(std::string method, std::string path, std::string body) {
+  WireRequest request{std::move(method), std::move(path), std::move(body), false};
+  CORRAL_TRY(WireAnswer answer, wire_.exchange(request, nullptr));
+  if (answer.status < 200 || answer.status > 299) {
+    return std::unexpected(failure_of(answer, wire_.server()));
+  }
+  if (!corral::json::parse(answer.body)) {
+    return failure(ExitCode::failed,
+                   fmt::format("{} answered with something else than JSON", wire_.server()),
+                   "is this a Corral server? Choose another with --server URL");
+  }
+  return std::move(answer.body);
+}
+
+Outcome<std::string> ServerApi::models() { return call("GET", std::string(kModels)); }
+Outcome<std::string> ServerApi::model(std::string_view name) {
+  return call("GET", model_path(name));
+}
+Outcome<std::string> ServerApi::load(std::string_view name) {
+  return call("POST", model_path(name, "/load"));
+}
+Outcome<std::string> ServerApi::unload(std::string_view name) {
+  return call("POST", model_path(name, "/unload"));
+}
+Outcome<std::string> ServerApi::instances() { return call("GET", "/admin/v1/instances"); }
+
+Outcome<std::string> ServerApi::chat(const json::object& request) {
+  return call("POST", "/v1/chat/completions", corral::json::serialize(json::value(request)));
+}
+
+Outcome<ChatEnd> ServerApi::stream_chat(const json::object& request, const PieceHandler& on_piece) {
+  json::object body = request;
+  body["stream"] = true;
+  ChatStream stream;
+  WireRequest wanted{"POST", "/v1/chat/completions", corral::json::serialize(json::value(body)),
+                     true};
+  auto sink = [&](std::string_view bytes) { return stream.take(bytes, on_piece); };
+  CORRAL_TRY(WireAnswer answer, wire_.exchange(wanted, sink));
+  if (answer.status < 200 || answer.status > 299) {
+    return std::unexpected(failure_of(answer, wire_.server()));
+  }
+  if (stream.failed) return std::unexpected(std::move(*stream.failed));
+  if (!stream.done && stream.end.finish_reason.empty()) {
+    return failure(ExitCode::failed, "the answer was cut short",
+                   "the server's log says why; asking again may work");
+  }
+  return std::move(stream.end);
+}
+
+}  // namespace corral::cli

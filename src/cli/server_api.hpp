@@ -1,0 +1,91 @@
+// A running Corral server as the commands see it: its admin routes and its OpenAI chat route.
+//
+// `ServerWire` carries one HTTP exchange and is what tests replace; `ServerApi` knows the routes,
+// turns the server's error documents (RFC 9457 problem+json, OpenAI's {"error":{}}) into failures
+// with an exit code, and reads the event stream of an answer.
+// Thread rule: one thread; calls block until the exchange ends or Ctrl-C cuts it.
+#pragma once
+
+#include <boost/json/fwd.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "cli/outcome.hpp"
+
+namespace corral::cli {
+
+struct WireRequest {
+  std::string method = "GET";
+  std::string path;
+  std::string body;           // JSON; empty for none
+  bool event_stream = false;  // the answer may be one
+};
+
+struct WireAnswer {
+  int status = 0;
+  std::string content_type;
+  std::string body;  // empty when it went to the sink
+};
+
+class ServerWire {
+ public:
+  virtual ~ServerWire() = default;
+  // Bytes of a text/event-stream answer with status 200 go to `sink` as they come, when it was
+  // asked for; a sink that returns false ends the exchange there. Any other body is in the answer.
+  // Fails with exit `unreachable` when no server answers and `interrupted` on Ctrl-C.
+  using Sink = std::function<bool(std::string_view bytes)>;
+  virtual Outcome<WireAnswer> exchange(const WireRequest& request, const Sink& sink) = 0;
+  virtual std::string server() const = 0;  // its address, for people
+};
+
+// A piece of an answer under way.
+struct ChatPiece {
+  std::string_view content;
+  std::string_view reasoning;
+};
+
+struct ChatEnd {
+  std::string finish_reason;  // "stop", "length", "tool_calls", ...
+};
+
+class ServerApi {
+ public:
+  explicit ServerApi(ServerWire& wire) : wire_(wire) {}
+
+  // Bodies are returned as the server sent them.
+  Outcome<std::string> models();
+  Outcome<std::string> model(std::string_view name);
+  Outcome<std::string> load(std::string_view name);
+  Outcome<std::string> unload(std::string_view name);
+  Outcome<std::string> instances();
+  // One whole chat completion.
+  Outcome<std::string> chat(const boost::json::object& request);
+  // The same as a stream; `request` gets "stream": true.
+  using PieceHandler = std::function<void(const ChatPiece&)>;
+  Outcome<ChatEnd> stream_chat(const boost::json::object& request, const PieceHandler& on_piece);
+
+ private:
+  Outcome<std::string> call(std::string method, std::string path, std::string body = {});
+
+  ServerWire& wire_;
+};
+
+// One path segment (RFC 3986: all but unreserved characters are escaped).
+std::string encode_segment(std::string_view text);
+
+// What an answer with an error status means.
+Failure failure_of(const WireAnswer& answer, std::string_view server);
+
+struct ServerAddress {
+  std::string url;      // http://host:port, https://..., unix:/path
+  std::string api_key;  // empty: none
+};
+
+// Over net::HttpClient. invalid_argument (exit usage) when the address cannot be read.
+Outcome<std::unique_ptr<ServerWire>> http_wire(const ServerAddress& address);
+
+}  // namespace corral::cli

@@ -1,0 +1,181 @@
+#include "config/node.hpp"
+
+#include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/mark.h>
+#include <yaml-cpp/parser.h>
+#include <boost/json/value.hpp>
+#include <sstream>
+
+#include "base/json.hpp"
+#include "base/text.hpp"
+
+namespace corral::config {
+namespace {
+
+// Ends the parser from within its events; caught in parse_document().
+struct Refused {
+  int line;
+  std::string what;
+};
+
+int line_of(const YAML::Mark& mark) { return mark.line + 1; }
+
+class TreeBuilder final : public YAML::EventHandler {
+ public:
+  Node take() { return std::move(root_); }
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (++documents_ > 1) throw Refused{line_of(mark), "a second document begins; one is allowed"};
+  }
+  void OnDocumentEnd() override {}
+
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    refuse_anchor(mark, anchor);
+    place({.kind = Node::Kind::null, .line = line_of(mark)});
+  }
+
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
+    throw Refused{line_of(mark), "aliases (*name) are not supported; write the value out"};
+  }
+
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
+    refuse_anchor(mark, anchor);
+    refuse_tag(mark, tag);
+    if (expects_key()) {
+      levels_.back().keys.push_back({value, line_of(mark)});
+    } else {
+      place({.kind = Node::Kind::scalar, .line = line_of(mark), .text = value});
+    }
+  }
+
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    descend(mark, tag, anchor, Node::Kind::list);
+  }
+  void OnSequenceEnd() override { ascend(); }
+
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
+    descend(mark, tag, anchor, Node::Kind::map);
+  }
+  void OnMapEnd() override { ascend(); }
+
+ private:
+  bool expects_key() const {
+    return !levels_.empty() && levels_.back().kind == Node::Kind::map &&
+           levels_.back().keys.size() == levels_.back().items.size();
+  }
+
+  void place(Node node) {
+    if (levels_.empty()) {
+      root_ = std::move(node);
+      return;
+    }
+    if (expects_key()) throw Refused{node.line, "a key must be plain text"};
+    levels_.back().items.push_back(std::move(node));
+  }
+
+  void descend(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+               Node::Kind kind) {
+    refuse_anchor(mark, anchor);
+    refuse_tag(mark, tag);
+    if (expects_key()) throw Refused{line_of(mark), "a key must be plain text"};
+    if (levels_.size() == kMaxDepth) {
+      throw Refused{line_of(mark), fmt::format("nested deeper than {} levels", kMaxDepth)};
+    }
+    levels_.push_back({.kind = kind, .line = line_of(mark)});
+  }
+
+  void ascend() {
+    Node done = std::move(levels_.back());
+    levels_.pop_back();
+    place(std::move(done));
+  }
+
+  static void refuse_anchor(const YAML::Mark& mark, YAML::anchor_t anchor) {
+    if (anchor == 0) return;
+    throw Refused{line_of(mark), "anchors (&name) are not supported; write the value out"};
+  }
+
+  static void refuse_tag(const YAML::Mark& mark, const std::string& tag) {
+    if (tag.empty() || tag == "?" || tag == "!" || tag.starts_with("tag:yaml.org,2002:")) return;
+    throw Refused{line_of(mark), "tags (!name) are not supported"};
+  }
+
+  Node root_;
+  std::vector<Node> levels_;  // the open lists and maps
+  int documents_ = 0;
+};
+
+Error at_line(std::string_view file_name, int line, std::string_view what) {
+  return fail(ErrorCode::invalid_argument, fmt::format("{}:{}: {}", file_name, line, what));
+}
+
+// Refuses what no text editor writes, before the parser has to cope with it.
+Result<void> check_characters(std::string_view text, std::string_view file_name) {
+  int line = 1;
+  while (!text.empty()) {
+    auto c = static_cast<unsigned char>(text.front());
+    std::size_t length = utf8_sequence_length(text);
+    if (length == 0) return at_line(file_name, line, "the text is not UTF-8");
+    if (c < 0x20 && c != '\n' && c != '\r' && c != '\t') {
+      return at_line(file_name, line, fmt::format("control character {:#04x}", c));
+    }
+    if (c == '\n') ++line;
+    text.remove_prefix(length);
+  }
+  return {};
+}
+
+Result<Node> parse_yaml(const std::string& text, std::string_view file_name) {
+  std::istringstream input(text);
+  TreeBuilder builder;
+  try {
+    YAML::Parser parser(input);
+    while (parser.HandleNextDocument(builder)) {}
+  } catch (const Refused& refused) {
+    return at_line(file_name, refused.line, refused.what);
+  } catch (const YAML::Exception& error) {
+    return at_line(file_name, std::max(1, line_of(error.mark)), error.msg);
+  } catch (const std::exception& error) {
+    return at_line(file_name, 1, error.what());
+  }
+  return builder.take();
+}
+
+}  // namespace
+
+Result<Node> parse_document(std::string_view text, std::string_view file_name) {
+  if (text.size() > kMaxTextBytes) {
+    return fail(ErrorCode::too_large,
+                fmt::format("{} is larger than {}", file_name, format_bytes(kMaxTextBytes)));
+  }
+  CORRAL_CHECK(check_characters(text, file_name));
+  std::string source(text);
+  if (file_name.ends_with(".json") && !trim(text).empty()) {
+    auto valid = json::parse(text);
+    if (!valid) {
+      return fail(ErrorCode::invalid_argument,
+                  fmt::format("{}: {}", file_name, valid.error().message));
+    }
+    // YAML forbids the tabs that JSON may be indented with; JSON has none inside strings.
+    std::ranges::replace(source, '\t', ' ');
+  }
+  return parse_yaml(source, file_name);
+}
+
+std::string quoted_for_message(std::string_view text) {
+  constexpr std::size_t kMost = 60;
+  std::string result = "'";
+  for (char c : text.substr(0, kMost)) {
+    bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
+    result += control ? '?' : c;
+  }
+  result += text.size() > kMost ? "...'" : "'";
+  return result;
+}
+
+}  // namespace corral::config

@@ -1,0 +1,369 @@
+#include "engines/instance.hpp"
+
+#include <array>
+#include <deque>
+
+#include "engines/core/engine_log.hpp"
+#include "net/http_client.hpp"
+#include "net/one_shot.hpp"
+#include "sys/ports.hpp"
+#include "sys/random.hpp"
+
+namespace corral::engines {
+namespace {
+
+constexpr unsigned kLogLinesPerSecond = 200;
+constexpr std::size_t kKeyBytes = 32;
+
+InstancePolicy policy_of(const config::LlamaServerSettings& settings) {
+  InstancePolicy policy;
+  policy.start_timeout = settings.start_timeout;
+  policy.stop_timeout = settings.stop_timeout;
+  policy.restart_backoff = settings.restart_backoff;
+  policy.restart_backoff_max = settings.restart_backoff_max;
+  policy.restart_limit = settings.restart_limit;
+  return policy;
+}
+
+telemetry::LogLevel log_level(EngineLevel level) {
+  switch (level) {
+    case EngineLevel::error: return telemetry::LogLevel::error;
+    case EngineLevel::warning: return telemetry::LogLevel::warn;
+    // Some hundred lines a start and several a request: of interest when something is being sought.
+    case EngineLevel::info: return telemetry::LogLevel::debug;
+    case EngineLevel::debug: return telemetry::LogLevel::off;
+  }
+  return telemetry::LogLevel::off;
+}
+
+// One process from spawn to exit, shared by the coroutines that watch it.
+struct Life {
+  std::unique_ptr<sys::ChildProcess> child;
+  InstanceAddress address;
+  LineSplitter splitter;
+  LogTail tail;
+  LineBudget budget{kLogLinesPerSecond};
+};
+
+}  // namespace
+
+struct Instance::Impl {
+  Impl(InstanceSpec spec_, InstanceServices services_, Listener listener_)
+      : spec(std::move(spec_)),
+        services(std::move(services_)),
+        listener(std::move(listener_)),
+        log(services.log.named("engine")),
+        machine(policy_of(spec.settings)),
+        tasks(services.shard),
+        timer(services.shard) {
+    state_since = services.clock.wall();
+  }
+
+  // Actions may lead to events and these to more actions; they are performed one after the other.
+  void perform(Actions actions);
+  void perform_one(const Action& action);
+  void arm_timer();
+  void note_state();
+  void wake_waiters();
+
+  Actions spawn();
+  Result<std::shared_ptr<Life>> try_spawn(Fault& fault);
+  Error told(std::string_view what, const Error& reason) const;
+
+  // Reads until nothing is there now; false at the end.
+  bool read_output(Life& life);
+  void log_line(Life& life, std::string_view line);
+
+  net::Task<void> sleep_then_tick(sys::Steady until);
+  net::Task<void> watch_exit(std::shared_ptr<Life> watched);
+  net::Task<std::optional<sys::ExitStatus>> exit_of(std::shared_ptr<Life> watched);
+  net::Task<void> watch_output(std::shared_ptr<Life> watched);
+  net::Task<void> check_health(std::shared_ptr<Life> checked);
+  net::Task<Health> ask_health(std::shared_ptr<Life> asked);
+  net::HttpTarget target(const Life& of) const;
+
+  sys::Steady now() const { return services.clock.now(); }
+
+  const InstanceSpec spec;
+  InstanceServices services;
+  Listener listener;
+  telemetry::Logger log;
+  InstanceMachine machine;
+  InstanceState noted_state = InstanceState::stopped;
+  sys::Wall state_since;
+  std::shared_ptr<Life> life;
+  std::deque<Action> queue;
+  bool performing = false;
+  bool closed = false;
+  std::optional<sys::Steady> armed_for;
+  std::vector<std::shared_ptr<net::Wakeup>> waiters;
+  net::TaskGroup tasks;
+  net::TaskGroup timer;  // apart, so that one sleep can be replaced by another
+};
+
+void Instance::Impl::perform(Actions actions) {
+  std::ranges::move(actions, std::back_inserter(queue));
+  if (performing) return;
+  performing = true;
+  while (!queue.empty()) {
+    Action action = std::move(queue.front());
+    queue.pop_front();
+    note_state();
+    perform_one(action);
+  }
+  performing = false;
+  note_state();
+  arm_timer();
+  wake_waiters();
+}
+
+void Instance::Impl::perform_one(const Action& action) {
+  switch (action.kind) {
+    case ActionKind::spawn: std::ranges::move(spawn(), std::back_inserter(queue)); break;
+    case ActionKind::check_health:
+      if (life) tasks.spawn(check_health(life));
+      break;
+    case ActionKind::terminate:
+      if (life)
+        if (auto sent = life->child->send(sys::Signal::terminate); !sent)
+          log.warn(sent.error().message, {{"model", spec.name}});
+      break;
+    case ActionKind::kill:
+      log.warn("killing the engine", {{"model", spec.name}});
+      if (life) life->child->kill_group();
+      break;
+    case ActionKind::tell_ready:
+      log.info("engine ready",
+               {{"model", spec.name}, {"pid", life->child->pid()}, {"port", life->address.port}});
+      if (listener.ready) listener.ready(life->address);
+      break;
+    case ActionKind::tell_down:
+      if (listener.down) listener.down(told("stopped serving", *action.reason));
+      break;
+    case ActionKind::tell_failed: {
+      Error error = told("could not be served", *action.reason);
+      log.error(error.describe(), {{"model", spec.name}});
+      if (listener.failed) listener.failed(error);
+      break;
+    }
+    case ActionKind::tell_stopped:
+      log.info("engine stopped", {{"model", spec.name}});
+      if (listener.stopped) listener.stopped();
+      break;
+  }
+}
+
+Error Instance::Impl::told(std::string_view what, const Error& reason) const {
+  Error error = reason;
+  error.message = fmt::format("the model '{}' {}: {}", spec.name, what, reason.message);
+  return error;
+}
+
+void Instance::Impl::note_state() {
+  if (machine.state() == noted_state) return;
+  noted_state = machine.state();
+  state_since = services.clock.wall();
+}
+
+void Instance::Impl::wake_waiters() {
+  if (machine.state() != InstanceState::stopped && machine.state() != InstanceState::failed) return;
+  for (auto& waiter : std::exchange(waiters, {})) waiter->notify();
+}
+
+void Instance::Impl::arm_timer() {
+  auto wake_at = machine.wake_at();
+  if (wake_at == armed_for) return;
+  armed_for = wake_at;
+  timer.cancel();
+  if (wake_at) timer.spawn(sleep_then_tick(*wake_at));
+}
+
+net::Task<void> Instance::Impl::sleep_then_tick(sys::Steady until) {
+  auto slept = co_await net::sleep_for(std::max(until - now(), sys::Steady::duration::zero()));
+  // Replaced by another meanwhile, though too late to be cancelled?
+  if (!slept || armed_for != until) co_return;
+  armed_for.reset();
+  perform(machine.tick(now()));
+}
+
+Actions Instance::Impl::spawn() {
+  Fault fault = Fault::crash;
+  auto started = try_spawn(fault);
+  if (!started) return machine.spawn_failed(now(), std::move(started).error(), fault);
+  life = std::move(*started);
+  log.info("engine starting",
+           {{"model", spec.name}, {"pid", life->child->pid()}, {"port", life->address.port}});
+  tasks.spawn(watch_exit(life));
+  tasks.spawn(watch_output(life));
+  return machine.spawned(now());
+}
+
+Result<std::shared_ptr<Life>> Instance::Impl::try_spawn(Fault& fault) {
+  auto started = std::make_shared<Life>();
+  CORRAL_TRY(started->address.port, sys::free_loopback_port());
+  started->address.api_key.value = sys::random_hex(kKeyBytes);
+  fault = Fault::permanent;  // What follows would fail the same way again.
+  CORRAL_CHECK(services.files.stat(spec.model_file));
+  CORRAL_TRY(auto program, find_llama_server(services.files, spec.settings, services.cache_folder));
+  CORRAL_TRY(auto arguments,
+             llama_server_arguments(spec, started->address.port, services.physical_cores));
+  auto child =
+      services.processes.spawn({.program = program,
+                                .arguments = std::move(arguments),
+                                .environment = llama_server_environment(
+                                    sys::environment_without({}), started->address.api_key),
+                                .capture_stderr = true});
+  if (!child) {
+    if (child.error().code == ErrorCode::io) fault = Fault::crash;
+    return std::unexpected(std::move(child).error());
+  }
+  started->child = std::move(*child);
+  return started;
+}
+
+net::Task<std::optional<sys::ExitStatus>> Instance::Impl::exit_of(std::shared_ptr<Life> watched) {
+  constexpr auto kRetry = std::chrono::milliseconds(200);
+  for (;;) {
+    auto ended = co_await net::wait_readable(watched->child->exit_fd());
+    if (!ended && ended.error().code == ErrorCode::cancelled) co_return std::nullopt;
+    if (auto status = watched->child->try_wait()) co_return status;
+    // The event loop could not take the descriptor: look now and then instead.
+    auto slept = co_await net::sleep_for(kRetry);
+    if (!slept) co_return std::nullopt;
+  }
+}
+
+net::Task<void> Instance::Impl::watch_exit(std::shared_ptr<Life> watched) {
+  auto status = co_await exit_of(watched);
+  if (!status) co_return;
+  read_output(*watched);  // its last words come before the news of its end
+  net::shard_client().forget(target(*watched));
+  auto [reason, fault] =
+      diagnose({.by_signal = status->by_signal, .code = status->code, .text = status->describe()},
+               watched->tail);
+  bool asked_for =
+      machine.state() == InstanceState::stopping || machine.state() == InstanceState::killing;
+  if (!asked_for)
+    log.warn(reason.describe(), {{"model", spec.name}, {"pid", watched->child->pid()}});
+  if (life == watched) life.reset();
+  perform(machine.exited(now(), std::move(reason), fault));
+}
+
+net::Task<void> Instance::Impl::watch_output(std::shared_ptr<Life> watched) {
+  for (;;) {
+    auto readable = co_await net::wait_readable(watched->child->stderr_fd());
+    if (!readable || !read_output(*watched)) co_return;
+  }
+}
+
+bool Instance::Impl::read_output(Life& from) {
+  constexpr int kPiecesATurn = 16;  // then others on this shard have their turn
+  std::array<char, 16 * 1024> buffer;
+  auto sink = [&](std::string_view line) { log_line(from, line); };
+  for (int piece = 0; piece < kPiecesATurn; ++piece) {
+    auto got = sys::read_available(from.child->stderr_fd(), buffer);
+    if (!got) return true;
+    if (*got == 0) {
+      from.splitter.finish(sink);
+      return false;
+    }
+    from.splitter.feed(std::string_view(buffer.data(), *got), sink);
+  }
+  return true;
+}
+
+void Instance::Impl::log_line(Life& from, std::string_view line) {
+  EngineLine parsed = parse_engine_line(line);
+  if (parsed.level == EngineLevel::debug) return;  // may hold prompts
+  from.tail.add(parsed.text);
+  unsigned dropped = 0;
+  bool passes = from.budget.take(now(), dropped);
+  if (dropped > 0)
+    log.warn("the engine wrote too much; lines were dropped",
+             {{"model", spec.name}, {"lines", dropped}});
+  if (passes) log.write(log_level(parsed.level), parsed.text, {{"model", spec.name}});
+}
+
+net::HttpTarget Instance::Impl::target(const Life& of) const {
+  net::HttpTarget to;
+  to.host = of.address.host;
+  to.port = of.address.port;
+  return to;
+}
+
+net::Task<void> Instance::Impl::check_health(std::shared_ptr<Life> checked) {
+  Health answer = co_await ask_health(checked);
+  if (life != checked) co_return;  // it ended meanwhile
+  // A stranger that took the port would be given prompts and the key: believe only our own child.
+  if (answer == Health::ok && machine.state() == InstanceState::starting &&
+      sys::group_listens_on(checked->child->pid(), checked->address.port) == false)
+    answer = Health::loading;
+  perform(machine.health(now(), answer));
+}
+
+net::Task<Health> Instance::Impl::ask_health(std::shared_ptr<Life> asked) {
+  constexpr net::HttpTimeouts kTimeouts{.connect = std::chrono::milliseconds(2'000),
+                                        .first_byte = std::chrono::milliseconds(10'000),
+                                        .between_bytes = std::chrono::milliseconds(5'000)};
+  constexpr std::uint64_t kMaxAnswer = 64 * 1024;
+  net::HttpTarget to = target(*asked);
+  net::ClientRequest request;
+  request.path = "/health";
+  auto answer = co_await net::shard_client().send(to, request, kTimeouts);
+  if (!answer) co_return Health::unanswered;
+  auto body = co_await (*answer)->read_all(kMaxAnswer);
+  if (!body) co_return Health::unanswered;
+  co_return (*answer)->status() == 200 ? Health::ok : Health::loading;
+}
+
+Instance::Instance(InstanceSpec spec, InstanceServices services, Listener listener)
+    : impl_(std::make_unique<Impl>(std::move(spec), std::move(services), std::move(listener))) {}
+
+Instance::~Instance() = default;
+
+void Instance::start() {
+  if (!impl_->closed) impl_->perform(impl_->machine.start(impl_->now()));
+}
+
+void Instance::stop() { impl_->perform(impl_->machine.stop(impl_->now())); }
+
+InstanceState Instance::state() const { return impl_->machine.state(); }
+
+InstanceInfo Instance::info() const {
+  InstanceInfo info;
+  info.state = impl_->machine.state();
+  info.since = impl_->state_since;
+  info.restarts = impl_->machine.restarts();
+  info.last_error = impl_->machine.last_error();
+  if (!impl_->life) return info;
+  info.pid = impl_->life->child->pid();
+  info.port = impl_->life->address.port;
+  sys::ProcessUsage usage = impl_->life->child->usage();
+  info.resident_bytes = usage.resident_bytes;
+  info.cpu_time = usage.cpu_time;
+  return info;
+}
+
+const InstanceSpec& Instance::spec() const { return impl_->spec; }
+
+net::Task<void> Instance::stopped() {
+  while (state() != InstanceState::stopped && state() != InstanceState::failed) {
+    auto wakeup = net::Wakeup::create();
+    impl_->waiters.push_back(wakeup);
+    bool woken = co_await wakeup->wait();
+    if (!woken) co_return;
+  }
+}
+
+net::Task<void> Instance::close() {
+  impl_->closed = true;
+  stop();
+  co_await stopped();
+  // Still there only if this coroutine was cancelled: then there is no time for manners.
+  if (impl_->life) impl_->life->child->kill_group();
+  impl_->life.reset();
+  co_await impl_->timer.close();
+  co_await impl_->tasks.close();
+}
+
+}  // namespace corral::engines

@@ -1,0 +1,512 @@
+#include "engines/core/instance_machine.hpp"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "sys/clock.hpp"
+
+namespace corral::engines {
+namespace {
+
+using namespace std::chrono_literals;
+using Kinds = std::vector<ActionKind>;
+
+Error crash(std::string text = "crashed") { return fail(ErrorCode::unavailable, std::move(text)); }
+
+class InstanceMachineTest : public testing::Test {
+ protected:
+  InstancePolicy policy() {
+    InstancePolicy policy;
+    policy.start_timeout = 10s;
+    policy.stop_timeout = 5s;
+    policy.restart_backoff = 500ms;
+    policy.restart_backoff_max = 3s;
+    policy.restart_limit = 3;
+    policy.health_failures = 3;
+    policy.port_retries = 2;
+    return policy;
+  }
+  Kinds kinds(const Actions& actions) {
+    Kinds result;
+    for (const Action& action : actions) result.push_back(action.kind);
+    last_ = actions;
+    return result;
+  }
+  // Moves the clock to the machine's next wish and ticks.
+  Kinds next() {
+    EXPECT_TRUE(machine_.wake_at());
+    if (auto at = machine_.wake_at(); at && *at > now()) clock_.advance(*at - now());
+    return kinds(machine_.tick(now()));
+  }
+  sys::Steady now() const { return clock_.now(); }
+  InstanceState state() const { return machine_.state(); }
+
+  void start_process() {
+    ASSERT_EQ(kinds(machine_.start(now())), Kinds{ActionKind::spawn});
+    ASSERT_EQ(kinds(machine_.spawned(now())), Kinds{});
+  }
+  void become_ready() {
+    ASSERT_EQ(next(), Kinds{ActionKind::check_health});
+    ASSERT_EQ(kinds(machine_.health(now(), Health::ok)), Kinds{ActionKind::tell_ready});
+    ASSERT_EQ(state(), InstanceState::ready);
+  }
+  void respawn() {
+    ASSERT_EQ(state(), InstanceState::backing_off);
+    ASSERT_EQ(next(), Kinds{ActionKind::spawn});
+    machine_.spawned(now());
+  }
+
+  sys::ManualClock clock_;
+  InstanceMachine machine_{policy()};
+  Actions last_;
+};
+
+TEST_F(InstanceMachineTest, StartsPollsAndBecomesReady) {
+  EXPECT_EQ(state(), InstanceState::stopped);
+  EXPECT_FALSE(machine_.wake_at());
+  start_process();
+  EXPECT_EQ(state(), InstanceState::starting);
+  EXPECT_TRUE(machine_.has_process());
+  EXPECT_EQ(*machine_.wake_at(), now() + 10ms);
+  EXPECT_EQ(kinds(machine_.tick(now())), Kinds{});  // not due yet
+  become_ready();
+  EXPECT_EQ(*machine_.wake_at(), now() + 5s);  // the next check
+}
+
+TEST_F(InstanceMachineTest, PollsSlowDown) {
+  start_process();
+  std::vector<std::chrono::nanoseconds> gaps;
+  for (int i = 0; i < 14; ++i) {
+    auto before = now();
+    ASSERT_EQ(next(), Kinds{ActionKind::check_health});
+    gaps.push_back(now() - before);
+    // One check at a time: while it is under way only the deadline counts.
+    EXPECT_EQ(kinds(machine_.tick(now() + 1s)), Kinds{});
+    machine_.health(now(), i % 2 == 0 ? Health::loading : Health::unanswered);
+  }
+  EXPECT_EQ(gaps.front(), 10ms);
+  EXPECT_EQ(gaps[1], 15ms);
+  EXPECT_EQ(gaps.back(), 250ms);
+  EXPECT_TRUE(std::ranges::is_sorted(gaps));
+}
+
+TEST_F(InstanceMachineTest, StoppingIsSigtermThenSigkill) {
+  start_process();
+  become_ready();
+  EXPECT_EQ(kinds(machine_.stop(now())), Kinds{ActionKind::terminate});
+  EXPECT_EQ(state(), InstanceState::stopping);
+  EXPECT_EQ(kinds(machine_.stop(now())), Kinds{});  // once is enough
+  EXPECT_EQ(*machine_.wake_at(), now() + 5s);
+  EXPECT_EQ(next(), Kinds{ActionKind::kill});
+  EXPECT_EQ(state(), InstanceState::killing);
+  EXPECT_FALSE(machine_.wake_at());
+  EXPECT_EQ(kinds(machine_.stop(now())), Kinds{});
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::crash)), Kinds{ActionKind::tell_stopped});
+  EXPECT_EQ(state(), InstanceState::stopped);
+  EXPECT_FALSE(machine_.has_process());
+}
+
+TEST_F(InstanceMachineTest, AProcessThatObeysSigtermIsNotKilled) {
+  start_process();
+  become_ready();
+  machine_.stop(now());
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::crash)), Kinds{ActionKind::tell_stopped});
+  EXPECT_FALSE(machine_.wake_at());
+  EXPECT_FALSE(machine_.last_error());  // its end was asked for
+}
+
+TEST_F(InstanceMachineTest, StopWhileLoading) {
+  start_process();
+  EXPECT_EQ(kinds(machine_.stop(now())), Kinds{ActionKind::terminate});
+  EXPECT_EQ(kinds(machine_.health(now(), Health::ok)), Kinds{});  // a late answer
+  EXPECT_EQ(state(), InstanceState::stopping);
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::crash)), Kinds{ActionKind::tell_stopped});
+}
+
+TEST_F(InstanceMachineTest, StopBeforeTheProcessIsThere) {
+  machine_.start(now());
+  EXPECT_EQ(kinds(machine_.stop(now())), Kinds{});
+  EXPECT_EQ(state(), InstanceState::stopping);
+  EXPECT_EQ(kinds(machine_.spawned(now())), Kinds{ActionKind::terminate});
+  EXPECT_EQ(*machine_.wake_at(), now() + 5s);
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::crash)), Kinds{ActionKind::tell_stopped});
+
+  machine_.start(now());
+  machine_.stop(now());
+  EXPECT_EQ(kinds(machine_.spawn_failed(now(), crash(), Fault::crash)),
+            Kinds{ActionKind::tell_stopped});
+}
+
+TEST_F(InstanceMachineTest, StartWhileStoppingComesBackAfterwards) {
+  start_process();
+  become_ready();
+  machine_.stop(now());
+  EXPECT_EQ(kinds(machine_.start(now())), Kinds{});
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::crash)),
+            (Kinds{ActionKind::tell_stopped, ActionKind::spawn}));
+  EXPECT_EQ(state(), InstanceState::starting);
+}
+
+TEST_F(InstanceMachineTest, StartAndStopWhileStoppingEndsStopped) {
+  start_process();
+  machine_.stop(now());
+  machine_.start(now());
+  machine_.stop(now());
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::crash)), Kinds{ActionKind::tell_stopped});
+}
+
+TEST_F(InstanceMachineTest, StartWhileKilledByStopComesBackAfterwards) {
+  start_process();
+  machine_.stop(now());
+  ASSERT_EQ(next(), Kinds{ActionKind::kill});
+  machine_.start(now());
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::crash)),
+            (Kinds{ActionKind::tell_stopped, ActionKind::spawn}));
+}
+
+TEST_F(InstanceMachineTest, StartTwiceIsStartOnce) {
+  start_process();
+  EXPECT_EQ(kinds(machine_.start(now())), Kinds{});
+  become_ready();
+  EXPECT_EQ(kinds(machine_.start(now())), Kinds{});
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::crash)), Kinds{ActionKind::tell_down});
+  EXPECT_EQ(kinds(machine_.start(now())), Kinds{});  // backing off: no short cut
+  EXPECT_EQ(state(), InstanceState::backing_off);
+}
+
+TEST_F(InstanceMachineTest, StopWhenStoppedIsNothing) {
+  EXPECT_EQ(kinds(machine_.stop(now())), Kinds{});
+  EXPECT_EQ(kinds(machine_.tick(now())), Kinds{});
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::crash)), Kinds{});
+  EXPECT_EQ(state(), InstanceState::stopped);
+}
+
+TEST_F(InstanceMachineTest, CrashesBackOffDoublingAndThenFail) {
+  start_process();
+  become_ready();
+  EXPECT_EQ(kinds(machine_.exited(now(), crash("first"), Fault::crash)),
+            Kinds{ActionKind::tell_down});
+  EXPECT_EQ(last_[0].reason->message, "first");
+  EXPECT_EQ(*machine_.wake_at(), now() + 500ms);
+  respawn();
+  EXPECT_EQ(machine_.restarts(), 1u);
+
+  EXPECT_EQ(kinds(machine_.exited(now(), crash("second"), Fault::crash)), Kinds{});
+  EXPECT_EQ(*machine_.wake_at(), now() + 1s);
+  respawn();
+
+  EXPECT_EQ(kinds(machine_.exited(now(), crash("third"), Fault::crash)),
+            Kinds{ActionKind::tell_failed});
+  EXPECT_EQ(last_[0].reason->message, "third");
+  EXPECT_EQ(state(), InstanceState::failed);
+  EXPECT_EQ(machine_.crashes_in_a_row(), 3u);
+  EXPECT_EQ(machine_.last_error()->message, "third");
+  EXPECT_FALSE(machine_.wake_at());
+}
+
+TEST_F(InstanceMachineTest, BackOffIsCapped) {
+  InstancePolicy patient = policy();
+  patient.restart_limit = 100;
+  machine_ = InstanceMachine(patient);
+  start_process();
+  std::vector<std::chrono::nanoseconds> delays;
+  for (int i = 0; i < 80; ++i) {
+    machine_.exited(now(), crash(), Fault::crash);
+    delays.push_back(*machine_.wake_at() - now());
+    respawn();
+  }
+  EXPECT_EQ(delays[0], 500ms);
+  EXPECT_EQ(delays[1], 1s);
+  EXPECT_EQ(delays[2], 2s);
+  EXPECT_EQ(delays[3], 3s);
+  EXPECT_EQ(delays.back(), 3s);
+}
+
+TEST_F(InstanceMachineTest, ABackOffLongerThanItsMaximumIsTheMaximum) {
+  InstancePolicy odd = policy();
+  odd.restart_backoff = 10s;
+  machine_ = InstanceMachine(odd);
+  start_process();
+  machine_.exited(now(), crash(), Fault::crash);
+  EXPECT_EQ(*machine_.wake_at() - now(), 3s);
+}
+
+TEST_F(InstanceMachineTest, AHealthyMinuteForgivesEarlierCrashes) {
+  start_process();
+  machine_.exited(now(), crash(), Fault::crash);
+  respawn();
+  machine_.exited(now(), crash(), Fault::crash);
+  respawn();
+  become_ready();
+  clock_.advance(60s);
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::crash)), Kinds{ActionKind::tell_down});
+  EXPECT_EQ(state(), InstanceState::backing_off);
+  EXPECT_EQ(machine_.crashes_in_a_row(), 1u);
+  EXPECT_EQ(*machine_.wake_at(), now() + 500ms);
+}
+
+TEST_F(InstanceMachineTest, AShortHealthyTimeForgivesNothing) {
+  start_process();
+  machine_.exited(now(), crash(), Fault::crash);
+  respawn();
+  machine_.exited(now(), crash(), Fault::crash);
+  respawn();
+  become_ready();
+  clock_.advance(59s);
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::crash)),
+            (Kinds{ActionKind::tell_down, ActionKind::tell_failed}));
+}
+
+TEST_F(InstanceMachineTest, AZeroLimitFailsAtTheFirstCrash) {
+  InstancePolicy strict = policy();
+  strict.restart_limit = 0;
+  machine_ = InstanceMachine(strict);
+  start_process();
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::crash)), Kinds{ActionKind::tell_failed});
+}
+
+TEST_F(InstanceMachineTest, PermanentFaultsFailAtOnce) {
+  start_process();
+  EXPECT_EQ(kinds(machine_.exited(now(), crash("bad model"), Fault::permanent)),
+            Kinds{ActionKind::tell_failed});
+  EXPECT_EQ(last_[0].reason->message, "bad model");
+
+  machine_.start(now());
+  EXPECT_EQ(kinds(machine_.spawn_failed(now(), crash("no engine"), Fault::permanent)),
+            Kinds{ActionKind::tell_failed});
+}
+
+TEST_F(InstanceMachineTest, AnEngineThatServedIsTriedAgainEvenAfterAPermanentFault) {
+  start_process();
+  become_ready();
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::permanent)), Kinds{ActionKind::tell_down});
+  EXPECT_EQ(state(), InstanceState::backing_off);
+}
+
+TEST_F(InstanceMachineTest, FailedSpawnsCountAsCrashes) {
+  machine_.start(now());
+  EXPECT_EQ(kinds(machine_.spawn_failed(now(), crash(), Fault::crash)), Kinds{});
+  EXPECT_EQ(next(), Kinds{ActionKind::spawn});
+  EXPECT_EQ(kinds(machine_.spawn_failed(now(), crash(), Fault::crash)), Kinds{});
+  EXPECT_EQ(next(), Kinds{ActionKind::spawn});
+  EXPECT_EQ(kinds(machine_.spawn_failed(now(), crash(), Fault::crash)),
+            Kinds{ActionKind::tell_failed});
+}
+
+TEST_F(InstanceMachineTest, ATakenPortIsTriedAgainAtOnceAndIsNoCrash) {
+  start_process();
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::port_taken)), Kinds{ActionKind::spawn});
+  machine_.spawned(now());
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::port_taken)), Kinds{ActionKind::spawn});
+  machine_.spawned(now());
+  EXPECT_EQ(machine_.crashes_in_a_row(), 0u);
+  // Past the limit of ports it is a crash like any other.
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::port_taken)), Kinds{});
+  EXPECT_EQ(state(), InstanceState::backing_off);
+  EXPECT_EQ(machine_.crashes_in_a_row(), 1u);
+}
+
+TEST_F(InstanceMachineTest, NotReadyInTimeIsKilledAndCountsAsCrash) {
+  start_process();
+  for (int i = 0; i < 200 && state() == InstanceState::starting; ++i) {
+    if (next() == Kinds{ActionKind::check_health}) machine_.health(now(), Health::loading);
+  }
+  ASSERT_EQ(state(), InstanceState::killing);
+  EXPECT_EQ(kinds(last_), Kinds{ActionKind::kill});
+  EXPECT_FALSE(machine_.wake_at());
+  EXPECT_EQ(kinds(machine_.exited(now(), crash("signal 9"), Fault::crash)), Kinds{});
+  EXPECT_EQ(state(), InstanceState::backing_off);
+  // The reason is the time that passed, not the signal that we sent.
+  EXPECT_EQ(machine_.last_error()->code, ErrorCode::timeout);
+  EXPECT_NE(machine_.last_error()->message.find("10s"), std::string::npos);
+}
+
+TEST_F(InstanceMachineTest, TheStartDeadlineHoldsWhileACheckIsUnderWay) {
+  start_process();
+  ASSERT_EQ(next(), Kinds{ActionKind::check_health});
+  clock_.advance(10s);
+  EXPECT_EQ(kinds(machine_.tick(now())), Kinds{ActionKind::kill});
+}
+
+TEST_F(InstanceMachineTest, StopWhileKilledForACrashEndsStopped) {
+  start_process();
+  clock_.advance(10s);
+  ASSERT_EQ(kinds(machine_.tick(now())), Kinds{ActionKind::kill});
+  EXPECT_EQ(kinds(machine_.start(now())), Kinds{});  // it would come back anyway
+  EXPECT_EQ(kinds(machine_.stop(now())), Kinds{});
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::crash)), Kinds{ActionKind::tell_stopped});
+}
+
+TEST_F(InstanceMachineTest, StopWhileBackingOff) {
+  start_process();
+  machine_.exited(now(), crash(), Fault::crash);
+  EXPECT_EQ(kinds(machine_.stop(now())), Kinds{ActionKind::tell_stopped});
+  EXPECT_FALSE(machine_.wake_at());
+}
+
+TEST_F(InstanceMachineTest, FailedCanBeStoppedOrStartedAfresh) {
+  start_process();
+  machine_.exited(now(), crash(), Fault::permanent);
+  EXPECT_EQ(kinds(machine_.stop(now())), Kinds{ActionKind::tell_stopped});
+  start_process();
+  machine_.exited(now(), crash(), Fault::permanent);
+  start_process();  // from failed
+  EXPECT_EQ(machine_.crashes_in_a_row(), 0u);
+  EXPECT_EQ(machine_.restarts(), 0u);
+  EXPECT_FALSE(machine_.last_error());
+}
+
+TEST_F(InstanceMachineTest, AHungEngineIsKilledAndStartedAgain) {
+  start_process();
+  become_ready();
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(next(), Kinds{ActionKind::check_health});
+    EXPECT_EQ(kinds(machine_.health(now(), Health::unanswered)), Kinds{});
+  }
+  // One answer starts the count anew; a busy engine that says "loading" is not hung.
+  ASSERT_EQ(next(), Kinds{ActionKind::check_health});
+  machine_.health(now(), Health::loading);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(next(), Kinds{ActionKind::check_health});
+    EXPECT_EQ(kinds(machine_.health(now(), Health::unanswered)), Kinds{});
+  }
+  ASSERT_EQ(next(), Kinds{ActionKind::check_health});
+  EXPECT_EQ(kinds(machine_.health(now(), Health::unanswered)),
+            (Kinds{ActionKind::tell_down, ActionKind::kill}));
+  EXPECT_EQ(state(), InstanceState::killing);
+  // It was told already that it is down.
+  EXPECT_EQ(kinds(machine_.exited(now(), crash(), Fault::crash)), Kinds{});
+  EXPECT_EQ(state(), InstanceState::backing_off);
+}
+
+TEST_F(InstanceMachineTest, StatesHaveNames) {
+  EXPECT_EQ(to_string(InstanceState::stopped), "stopped");
+  EXPECT_EQ(to_string(InstanceState::starting), "starting");
+  EXPECT_EQ(to_string(InstanceState::ready), "ready");
+  EXPECT_EQ(to_string(InstanceState::stopping), "stopping");
+  EXPECT_EQ(to_string(InstanceState::killing), "killing");
+  EXPECT_EQ(to_string(InstanceState::backing_off), "backing_off");
+  EXPECT_EQ(to_string(InstanceState::failed), "failed");
+}
+
+// Random events against a small model of the outside world. Whatever comes: at most one process;
+// signals only to a process; ready and down alternate; after stop() it always comes to rest.
+class World {
+ public:
+  explicit World(unsigned seed, InstancePolicy policy) : random_(seed), machine_(policy) {}
+
+  void step() {
+    clock_.advance(std::chrono::milliseconds(random_() % 700));
+    switch (random_() % 8) {
+      case 0:
+        wanted_ = true;
+        take(machine_.start(now()));
+        break;
+      case 1:
+        wanted_ = false;
+        take(machine_.stop(now()));
+        break;
+      case 2: end_process(); break;
+      case 3:
+      case 4: answer_check(); break;
+      default: take(machine_.tick(now())); break;
+    }
+    check();
+  }
+
+  void come_to_rest() {
+    take(machine_.stop(now()));
+    for (int i = 0; i < 10 && machine_.state() != InstanceState::stopped; ++i) {
+      if (auto at = machine_.wake_at()) {
+        if (*at > now()) clock_.advance(*at - now());
+        take(machine_.tick(now()));
+      } else {
+        end_process();
+      }
+    }
+    EXPECT_EQ(machine_.state(), InstanceState::stopped);
+    EXPECT_FALSE(process_);
+    EXPECT_FALSE(machine_.wake_at());
+  }
+
+ private:
+  sys::Steady now() const { return clock_.now(); }
+
+  void end_process() {
+    if (!process_) return;
+    process_ = false;
+    check_open_ = false;
+    Fault faults[] = {Fault::crash, Fault::crash, Fault::port_taken, Fault::permanent};
+    take(machine_.exited(now(), crash(), faults[random_() % 4]));
+  }
+
+  void answer_check() {
+    if (!std::exchange(check_open_, false)) return;
+    Health answers[] = {Health::ok, Health::loading, Health::unanswered};
+    take(machine_.health(now(), answers[random_() % 3]));
+  }
+
+  void take(Actions actions) {
+    for (const Action& action : actions) {
+      switch (action.kind) {
+        case ActionKind::spawn:
+          ASSERT_FALSE(process_);
+          if (random_() % 5 == 0) {
+            take(machine_.spawn_failed(now(), crash(), Fault::crash));
+          } else {
+            process_ = true;
+            take(machine_.spawned(now()));
+          }
+          break;
+        case ActionKind::check_health:
+          ASSERT_TRUE(process_);
+          ASSERT_FALSE(check_open_);
+          check_open_ = true;
+          break;
+        case ActionKind::terminate:
+          ASSERT_TRUE(process_);
+          told_ready_ = false;
+          break;
+        case ActionKind::kill: ASSERT_TRUE(process_); break;
+        case ActionKind::tell_ready: ASSERT_FALSE(std::exchange(told_ready_, true)); break;
+        case ActionKind::tell_down: ASSERT_TRUE(std::exchange(told_ready_, false)); break;
+        case ActionKind::tell_failed: ASSERT_TRUE(action.reason); break;
+        case ActionKind::tell_stopped: ASSERT_FALSE(process_); break;
+      }
+    }
+  }
+
+  void check() {
+    EXPECT_EQ(machine_.has_process(), process_);
+    InstanceState state = machine_.state();
+    if (state == InstanceState::stopped || state == InstanceState::failed ||
+        state == InstanceState::backing_off)
+      EXPECT_FALSE(process_);
+    EXPECT_EQ(state == InstanceState::ready, told_ready_);
+    if (wanted_) EXPECT_NE(state, InstanceState::stopped);
+    // Something always leads on: a process that will end, or a time.
+    if (state == InstanceState::backing_off || state == InstanceState::starting)
+      EXPECT_TRUE(machine_.wake_at());
+  }
+
+  std::mt19937 random_;
+  sys::ManualClock clock_;
+  InstanceMachine machine_;
+  bool wanted_ = false;
+  bool process_ = false;
+  bool check_open_ = false;
+  bool told_ready_ = false;
+};
+
+TEST_F(InstanceMachineTest, RulesHoldForAnyOrderOfEvents) {
+  for (unsigned seed = 1; seed <= 300 && !HasFailure(); ++seed) {
+    World world(seed, policy());
+    for (int i = 0; i < 300; ++i) world.step();
+    world.come_to_rest();
+    if (HasFailure()) ADD_FAILURE() << "seed " << seed;
+  }
+}
+
+}  // namespace
+}  // namespace corral::engines

@@ -1,0 +1,199 @@
+#include "engines/llama_server.hpp"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <fstream>
+
+#include "sys/process.hpp"
+
+namespace corral::engines {
+namespace {
+
+InstanceSpec spec() {
+  InstanceSpec spec;
+  spec.name = "tiny";
+  spec.model_file = "/models/tiny.gguf";
+  spec.context = 4096;
+  spec.slots = 4;
+  return spec;
+}
+
+// The value after `flag`; empty if there is none. A flag must not come twice.
+std::string value_of(const std::vector<std::string>& arguments, const std::string& flag) {
+  EXPECT_LE(std::ranges::count(arguments, flag), 1) << flag;
+  auto at = std::ranges::find(arguments, flag);
+  return at == arguments.end() || at + 1 == arguments.end() ? "" : *(at + 1);
+}
+
+bool has(const std::vector<std::string>& arguments, const std::string& flag) {
+  return std::ranges::find(arguments, flag) != arguments.end();
+}
+
+TEST(LlamaServerArguments, EverythingIsSaidExplicitly) {
+  auto arguments = llama_server_arguments(spec(), 4711, 8).value();
+  EXPECT_EQ(value_of(arguments, "-m"), "/models/tiny.gguf");
+  EXPECT_EQ(value_of(arguments, "--alias"), "tiny");
+  EXPECT_EQ(value_of(arguments, "--host"), "127.0.0.1");
+  EXPECT_EQ(value_of(arguments, "--port"), "4711");
+  EXPECT_EQ(value_of(arguments, "-c"), "16384");
+  EXPECT_EQ(value_of(arguments, "-np"), "4");
+  EXPECT_EQ(value_of(arguments, "-t"), "8");
+  EXPECT_EQ(value_of(arguments, "-b"), "256");
+  EXPECT_EQ(value_of(arguments, "-ub"), "256");
+  EXPECT_EQ(value_of(arguments, "--fit"), "off");
+  EXPECT_EQ(value_of(arguments, "--cache-ram"), "0");
+  EXPECT_EQ(value_of(arguments, "--cors-origins"), "localhost");
+  EXPECT_EQ(value_of(arguments, "--threads-http"), "68");
+  EXPECT_EQ(value_of(arguments, "-lv"), "3");  // 5 would log prompts
+  for (const char* flag : {"--no-ui", "--metrics", "--no-cors-credentials", "--offline"})
+    EXPECT_TRUE(has(arguments, flag)) << flag;
+  EXPECT_FALSE(has(arguments, "--embeddings"));
+  EXPECT_FALSE(has(arguments, "--pooling"));
+}
+
+TEST(LlamaServerArguments, SettingsWinOverTheHost) {
+  InstanceSpec custom = spec();
+  custom.settings.threads = 3;
+  custom.settings.batch = 64;
+  custom.settings.extra_arguments = {"--flash-attn", "off"};
+  auto arguments = llama_server_arguments(custom, 1, 8).value();
+  EXPECT_EQ(value_of(arguments, "-t"), "3");
+  EXPECT_EQ(value_of(arguments, "-ub"), "64");
+  EXPECT_EQ(arguments.back(), "off");  // last, so that they win over ours
+}
+
+TEST(LlamaServerArguments, ContextIsASlotsTimesTheNumberOfSlots) {
+  InstanceSpec odd = spec();
+  odd.context = 1000;
+  odd.slots = 3;
+  EXPECT_EQ(total_context(odd), 3072u);  // 1000 is rounded up to 1024, as the engine does
+  odd.context = 256;
+  odd.slots = 1;
+  EXPECT_EQ(total_context(odd), 256u);
+  odd.context = 0;
+  odd.slots = 0;
+  EXPECT_EQ(total_context(odd), 256u);
+  odd.context = 4'000'000'000u;
+  odd.slots = 100;
+  EXPECT_EQ(total_context(odd), 400'000'000'000u);  // no wrap
+  EXPECT_EQ(value_of(llama_server_arguments(odd, 1, 0).value(), "-t"), "1");
+}
+
+TEST(LlamaServerArguments, Embeddings) {
+  InstanceSpec embedding = spec();
+  embedding.purpose = Purpose::embedding;
+  embedding.context = 512;
+  auto arguments = llama_server_arguments(embedding, 1, 2).value();
+  EXPECT_TRUE(has(arguments, "--embeddings"));
+  EXPECT_EQ(value_of(arguments, "--pooling"), "mean");
+  EXPECT_EQ(value_of(arguments, "-ub"), "512");  // a whole input in one step
+
+  embedding.own_pooling = true;
+  embedding.context = 100;
+  arguments = llama_server_arguments(embedding, 1, 2).value();
+  EXPECT_FALSE(has(arguments, "--pooling"));
+  EXPECT_EQ(value_of(arguments, "-ub"), "256");
+}
+
+TEST(LlamaServerArguments, ACommaMakesNoSecondAlias) {
+  InstanceSpec comma = spec();
+  comma.name = "a,b";
+  EXPECT_EQ(value_of(llama_server_arguments(comma, 1, 1).value(), "--alias"), "a_b");
+}
+
+TEST(LlamaServerArguments, WhatIsOursToSetIsRefused) {
+  for (const char* flag : {"--port", "--host", "-m", "--api-key", "--api-key=x", "-lv", "--verbose",
+                           "--log-file", "--tools", "--reuse-port", "-hf", "-c"}) {
+    InstanceSpec bad = spec();
+    bad.settings.extra_arguments = {"--flash-attn", "off", flag, "hunter2"};
+    auto arguments = llama_server_arguments(bad, 1, 1);
+    ASSERT_FALSE(arguments) << flag;
+    EXPECT_EQ(arguments.error().code, ErrorCode::invalid_argument);
+    EXPECT_EQ(arguments.error().param, "engines.llama_server.extra_arguments");
+    EXPECT_EQ(arguments.error().describe().find("hunter2"), std::string::npos);
+  }
+}
+
+TEST(LlamaServerEnvironment, NothingSteersTheEngineAndNoSecretOfOursIsHandedOn) {
+  std::map<std::string, std::string> inherited{
+      {"PATH", "/bin"},           {"HOME", "/root"},        {"LANG", "C"},
+      {"LLAMA_ARG_PORT", "1"},    {"LLAMA_API_KEY", "x"},   {"AIP_MODE", "PREDICTION"},
+      {"HF_TOKEN", "x"},          {"CORRAL_SERVER_X", "1"}, {"OPENAI_API_KEY", "x"},
+      {"AWS_SECRET_ACCESS", "x"}, {"DB_PASSWORD", "x"},     {"CUDA_VISIBLE_DEVICES", "0"},
+      {"GGML_NO_BACKTRACE", "0"}};
+  auto environment = llama_server_environment(inherited, config::Secret{"generated"});
+  EXPECT_EQ(environment, (std::map<std::string, std::string>{{"PATH", "/bin"},
+                                                             {"HOME", "/root"},
+                                                             {"LANG", "C"},
+                                                             {"CUDA_VISIBLE_DEVICES", "0"},
+                                                             {"GGML_NO_BACKTRACE", "1"},
+                                                             {"LLAMA_API_KEY", "generated"}}));
+}
+
+class FindLlamaServerTest : public testing::Test {
+ protected:
+  FindLlamaServerTest() : path_(::getenv("PATH")) {
+    std::string name = (std::filesystem::temp_directory_path() / "corral-test-XXXXXX").string();
+    folder_ = ::mkdtemp(name.data());
+    ::setenv("PATH", (folder_ / "path").c_str(), 1);
+  }
+  ~FindLlamaServerTest() override {
+    ::setenv("PATH", path_.c_str(), 1);
+    std::filesystem::remove_all(folder_);
+  }
+  sys::Path program(const sys::Path& name) {
+    sys::Path path = folder_ / name;
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path) << "#!/bin/sh\n";
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+    return path;
+  }
+  Result<sys::Path> find(const std::string& configured = "") {
+    config::LlamaServerSettings settings;
+    settings.path = configured;
+    return find_llama_server(*files_, settings, folder_ / "cache");
+  }
+  std::string path_;
+  sys::Path folder_;
+  std::unique_ptr<sys::Files> files_ = sys::real_files();
+};
+
+TEST_F(FindLlamaServerTest, NothingAnywhereSaysWhatToDo) {
+  auto found = find();
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code, ErrorCode::not_found);
+  EXPECT_NE(found.error().hint_text.find("engines.llama_server.path"), std::string::npos);
+}
+
+TEST_F(FindLlamaServerTest, ConfiguredThenPathThenTheNewestInTheCache) {
+  sys::Path old_build = program("cache/engine/v2/bin/llama-server");
+  sys::Path new_build = program("cache/engine/v1/bin/llama-server");
+  std::filesystem::create_directories(folder_ / "cache/engine/v3/bin/llama-server");  // a folder
+  program("cache/engine/v4/other");
+  auto now = std::filesystem::last_write_time(new_build);
+  std::filesystem::last_write_time(old_build, now - std::chrono::hours(1));
+  EXPECT_EQ(find().value(), new_build);
+
+  sys::Path on_path = program("path/llama-server");
+  EXPECT_EQ(find().value(), on_path);
+
+  sys::Path configured = program("mine/engine");
+  EXPECT_EQ(find(configured.string()).value(), configured);
+  sys::Path named = program("path/my-llama");
+  EXPECT_EQ(find("my-llama").value(), named);
+}
+
+TEST_F(FindLlamaServerTest, AWrongConfiguredPathIsNotPaperedOver) {
+  program("path/llama-server");
+  for (const std::string& wrong :
+       {(folder_ / "missing").string(), std::string("no-such-engine"), folder_.string()}) {
+    auto found = find(wrong);
+    ASSERT_FALSE(found) << wrong;
+    EXPECT_EQ(found.error().code, ErrorCode::not_found);
+    EXPECT_EQ(found.error().param, "engines.llama_server.path");
+  }
+}
+
+}  // namespace
+}  // namespace corral::engines

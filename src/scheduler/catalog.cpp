@@ -1,0 +1,87 @@
+#include "scheduler/catalog.hpp"
+
+#include <algorithm>
+#include <fmt/core.h>
+
+#include "base/text.hpp"
+
+namespace corral::scheduler {
+namespace {
+
+std::string key_of(std::string_view name) {
+  constexpr std::string_view kLatest = ":latest";
+  std::string key = to_lower(name);
+  if (key.ends_with(kLatest)) key.resize(key.size() - kLatest.size());
+  return key;
+}
+
+}  // namespace
+
+std::string_view to_string(ModelState state) {
+  switch (state) {
+    case ModelState::unloaded: return "unloaded";
+    case ModelState::loading: return "loading";
+    case ModelState::ready: return "ready";
+    case ModelState::unloading: return "unloading";
+    case ModelState::failed: return "failed";
+    case ModelState::unusable: return "unusable";
+  }
+  return "unknown";
+}
+
+const ModelStatus* Catalog::find(std::string_view name) const {
+  auto it = index.find(key_of(name));
+  return it == index.end() ? nullptr : &models[it->second];
+}
+
+Error Catalog::unknown_model(std::string_view name) const {
+  std::vector<std::string> names;
+  for (const auto& model : models) {
+    if (model.state == ModelState::unusable) continue;
+    names.push_back(model.name);
+    names.insert(names.end(), model.aliases.begin(), model.aliases.end());
+  }
+  constexpr std::size_t kShown = 200;
+  Error error = fail(ErrorCode::not_found,
+                     fmt::format("there is no model '{}'", name.substr(0, kShown)));
+  auto close = nearest(name, names);
+  if (!close.empty()) {
+    error.hint_text = "did you mean " + join(close, " or ") + "?";
+  } else if (names.empty()) {
+    error.hint_text = "there are no models here yet: put a GGUF file into the models folder";
+  } else {
+    std::ranges::sort(names);
+    if (names.size() > 5) names.resize(5);
+    error.hint_text = "there are: " + join(names, ", ");
+  }
+  error.param = "model";
+  return error;
+}
+
+void Catalog::finish() {
+  std::ranges::sort(models, {}, &ModelStatus::name);
+  for (std::size_t i = 0; i < models.size(); ++i) index.emplace(key_of(models[i].name), i);
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    for (const auto& alias : models[i].aliases) index.emplace(key_of(alias), i);
+  }
+}
+
+ModelStatus describe_model(const models::ModelEntry& entry) {
+  ModelStatus status;
+  status.name = entry.name;
+  status.size_bytes = entry.bytes;
+  status.modified = entry.modified;
+  if (!entry.usable()) {
+    status.state = ModelState::unusable;
+    if (entry.problem) status.error = entry.problem->describe();
+  }
+  if (entry.metadata) {
+    status.architecture = entry.metadata->architecture;
+    status.parameters = entry.metadata->parameters;
+    status.quantization = entry.metadata->quantization;
+    status.context_length = entry.metadata->context_length;
+  }
+  return status;
+}
+
+}  // namespace corral::scheduler

@@ -1,0 +1,59 @@
+// The picture of all models that surfaces list and the fast path looks up. Immutable once made.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "gateway/dispatcher.hpp"
+#include "models/model_list.hpp"
+
+namespace corral::scheduler {
+
+// `unloading` still holds memory; `unusable`: the file is broken, `error` says how.
+enum class ModelState { unloaded, loading, ready, unloading, failed, unusable };
+std::string_view to_string(ModelState state);
+
+enum class ModelSource { file, endpoint };
+
+// One model as the surfaces show it.
+struct ModelStatus {
+  std::string name;
+  ModelSource source = ModelSource::file;
+  ModelState state = ModelState::unloaded;
+  std::string error;                          // why it cannot be used, or failed last
+  std::uint64_t size_bytes = 0;
+  std::string architecture;
+  std::uint64_t parameters = 0;
+  std::string quantization;
+  std::uint64_t context_length = 0;           // trained, tokens
+  std::chrono::system_clock::time_point modified;
+  std::vector<std::string> aliases;
+  std::string endpoint;                       // for ModelSource::endpoint
+};
+
+struct Catalog {
+  std::vector<ModelStatus> models;                             // by name
+  std::unordered_map<std::string, std::size_t> index;          // lower-case name or alias -> models
+  // Ready endpoints by public name and alias.
+  std::unordered_map<std::string, gateway::Target> text_targets;
+  std::unordered_map<std::string, gateway::Target> embedding_targets;
+
+  const std::unordered_map<std::string, gateway::Target>& targets(
+      inference::Operation operation) const {
+    return operation == inference::Operation::embedding ? embedding_targets : text_targets;
+  }
+  // By name or alias, without case, with a trailing ":latest" left off. nullptr: unknown.
+  const ModelStatus* find(std::string_view name) const;
+  // not_found (param "model"), naming the nearest models.
+  Error unknown_model(std::string_view name) const;
+  // Call when `models` is complete: sorts and indexes.
+  void finish();
+};
+
+ModelStatus describe_model(const models::ModelEntry& entry);
+
+}  // namespace corral::scheduler

@@ -1,0 +1,84 @@
+#include "scheduler/scheduler.hpp"
+
+#include <algorithm>
+#include <fmt/core.h>
+
+#include "net/snapshot.hpp"
+#include "scheduler/scheduler_impl.hpp"
+#include "sys/host.hpp"
+
+namespace corral::scheduler {
+namespace {
+
+constexpr std::chrono::milliseconds kSweep{500};
+
+}  // namespace
+
+Scheduler::Scheduler(SchedulerParts parts, std::shared_ptr<const config::Settings> settings)
+    : impl_(std::make_shared<Impl>(std::move(parts), std::move(settings))) {}
+
+Scheduler::~Scheduler() = default;
+
+net::Task<Result<void>> Scheduler::start() {
+  impl_->make_endpoints();
+  CORRAL_CO_CHECK(co_await impl_->watch_models());
+  impl_->publish();
+  impl_->parts.shards.control().every(kSweep, [weak = std::weak_ptr(impl_)] {
+    if (auto impl = weak.lock()) impl->sweep();
+  });
+  impl_->preload();
+  co_return Result<void>{};
+}
+
+void Scheduler::reload(std::shared_ptr<const config::Settings> settings) {
+  impl_->reload(std::move(settings));
+}
+
+net::Task<void> Scheduler::stop() { co_await impl_->stop(); }
+
+gateway::Target Scheduler::ready(const ModelName& model, inference::Operation operation) const {
+  const auto& targets = impl_->catalog.local()->targets(operation);
+  auto it = targets.find(model.str());
+  return it == targets.end() ? gateway::Target{} : it->second;
+}
+
+net::Task<Result<gateway::Target>> Scheduler::ensure(ModelName model,
+                                                     inference::Operation operation) {
+  using Slot = net::OneShot<Result<gateway::Target>>;
+  auto slot = Slot::create();
+  impl_->parts.shards.control().post([impl = impl_, slot, model = std::move(model), operation] {
+    impl->want(model.str(), operation, slot);
+  });
+  auto result = co_await slot->wait();
+  if (!result) co_return std::unexpected(fail(ErrorCode::cancelled, "the client left"));
+  co_return std::move(*result);
+}
+
+std::shared_ptr<const Catalog> Scheduler::catalog() const { return impl_->catalog.local(); }
+
+net::Task<Result<ModelDetails>> Scheduler::details(std::string model) {
+  auto slot = net::OneShot<Result<ModelDetails>>::create();
+  impl_->parts.shards.control().post([impl = impl_, slot, model = std::move(model)] {
+    slot->fulfil(impl->details(model));
+  });
+  auto result = co_await slot->wait_uncancellable();
+  co_return std::move(*result);
+}
+
+net::Task<Result<void>> Scheduler::unload(std::string model) {
+  auto slot = net::OneShot<Result<void>>::create();
+  impl_->parts.shards.control().post([impl = impl_, slot, model = std::move(model)] {
+    slot->fulfil(impl->unload(model));
+  });
+  auto result = co_await slot->wait_uncancellable();
+  co_return std::move(*result);
+}
+
+net::Task<std::vector<InstanceStatus>> Scheduler::instances() {
+  auto slot = net::OneShot<std::vector<InstanceStatus>>::create();
+  impl_->parts.shards.control().post([impl = impl_, slot] { slot->fulfil(impl->instances()); });
+  auto result = co_await slot->wait_uncancellable();
+  co_return std::move(*result);
+}
+
+}  // namespace corral::scheduler

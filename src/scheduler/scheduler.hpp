@@ -1,0 +1,101 @@
+// Owns the models that can be served here: finds them in the model folder and in the configured
+// endpoints, starts an engine for the first request, stops it when idle, restarts it after a crash.
+//
+// Each (model, purpose) is one deployment with one instance. Embeddings run in an instance of their
+// own, since the engine pools differently; the weights are shared by mmap.
+// Thread rule: `ready`, `ensure`, `catalog` and the admin calls may be used on any shard; all state
+// that decides lives on the control shard. Lifecycle: construct, start() on control, stop().
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "config/settings.hpp"
+#include "gateway/dispatcher.hpp"
+#include "net/shard.hpp"
+#include "scheduler/catalog.hpp"
+#include "sys/clock.hpp"
+#include "sys/files.hpp"
+#include "sys/process.hpp"
+#include "telemetry/log.hpp"
+#include "telemetry/metrics.hpp"
+
+namespace corral::scheduler {
+
+struct ModelFile {
+  std::string path;
+  std::uint64_t size_bytes = 0;
+};
+
+// What `show` adds.
+struct ModelDetails {
+  ModelStatus status;
+  std::vector<ModelFile> files;
+  std::string chat_template;
+  std::vector<std::pair<std::string, std::string>> metadata;
+  unsigned context = 0;                       // tokens a slot, as it would be started
+  unsigned slots = 0;
+  std::chrono::milliseconds idle_timeout{0};
+  std::uint64_t memory_estimate_bytes = 0;
+};
+
+struct InstanceStatus {
+  std::string model;
+  std::string purpose;                        // chat | embedding
+  std::string state;
+  int pid = 0;
+  std::string address;
+  std::chrono::system_clock::time_point since;
+  std::optional<std::chrono::system_clock::time_point> idle_unload_at;
+  std::uint64_t resident_bytes = 0;
+  double cpu_seconds = 0;
+  std::size_t in_flight = 0;
+  std::size_t waiting = 0;
+  std::uint64_t requests_total = 0;
+  unsigned restarts = 0;
+};
+
+struct SchedulerParts {
+  net::Shards& shards;
+  net::BlockingPool& pool;
+  telemetry::Logger log;
+  telemetry::Metrics& metrics;
+  const sys::Clock& clock;
+  sys::Files& files;
+  sys::Processes& processes;
+  const bindings::BindingSet& bindings;
+  sys::Path cache_folder;   // where built engines lie
+};
+
+class Scheduler final : public gateway::EndpointSource {
+ public:
+  Scheduler(SchedulerParts parts, std::shared_ptr<const config::Settings> settings);
+  ~Scheduler() override;
+
+  // Reads the model folder, makes the configured endpoints, begins to watch, preloads.
+  net::Task<Result<void>> start();
+  // New settings: model defaults and aliases hold from the next start of an instance on; endpoints
+  // are replaced. Control shard.
+  void reload(std::shared_ptr<const config::Settings> settings);
+  // Stops every instance. Control shard.
+  net::Task<void> stop();
+
+  gateway::Target ready(const ModelName& model, inference::Operation operation) const override;
+  net::Task<Result<gateway::Target>> ensure(ModelName model,
+                                            inference::Operation operation) override;
+
+  std::shared_ptr<const Catalog> catalog() const;   // of the calling serving shard
+  net::Task<Result<ModelDetails>> details(std::string model);
+  net::Task<Result<void>> unload(std::string model);
+  net::Task<std::vector<InstanceStatus>> instances();
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace corral::scheduler

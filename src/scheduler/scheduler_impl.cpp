@@ -1,0 +1,360 @@
+#include "scheduler/scheduler_impl.hpp"
+
+#include <algorithm>
+#include <fmt/core.h>
+
+#include "models/memory_estimate.hpp"
+#include "sys/host.hpp"
+
+namespace corral::scheduler {
+namespace {
+
+engines::Purpose purpose_of(inference::Operation operation) {
+  return operation == inference::Operation::embedding ? engines::Purpose::embedding
+                                                      : engines::Purpose::chat;
+}
+
+std::string_view purpose_name(engines::Purpose purpose) {
+  return purpose == engines::Purpose::embedding ? "embedding" : "chat";
+}
+
+ModelState model_state(DeploymentState state) {
+  switch (state) {
+    case DeploymentState::unloaded: return ModelState::unloaded;
+    case DeploymentState::loading: return ModelState::loading;
+    case DeploymentState::ready: return ModelState::ready;
+    case DeploymentState::unloading: return ModelState::unloading;
+    case DeploymentState::failed: return ModelState::failed;
+  }
+  return ModelState::unloaded;
+}
+
+models::MemoryEstimate estimate(const models::GgufMetadata& metadata,
+                                const engines::InstanceSpec& spec) {
+  models::MemoryRequest request;
+  request.context = spec.context;
+  request.slots = spec.slots;
+  request.batch = spec.settings.batch;
+  return models::estimate_memory(metadata, request);
+}
+
+// "public=backend" rewrites the name at the endpoint.
+std::pair<std::string, std::string> split_name(const std::string& entry) {
+  auto at = entry.find('=');
+  if (at == std::string::npos) return {entry, entry};
+  return {entry.substr(0, at), entry.substr(at + 1)};
+}
+
+}  // namespace
+
+Scheduler::Impl::Impl(SchedulerParts p, std::shared_ptr<const config::Settings> s)
+    : parts(std::move(p)), settings(std::move(s)),
+      current(std::make_shared<const Catalog>()), catalog(parts.shards, current),
+      started(parts.clock.wall()) {}
+
+void Scheduler::Impl::make_endpoints() {
+  remote.clear();
+  for (const auto& wanted : settings->endpoints) {
+    auto target = net::parse_target(wanted.url);
+    const auto* binding = parts.bindings.find(wanted.binding);
+    if (!target || binding == nullptr) {
+      parts.log.error("an endpoint cannot be used",
+                      {{"endpoint", wanted.name},
+                       {"error", target ? "unknown binding" : target.error().describe()}});
+      continue;
+    }
+    target->idle_limit = wanted.idle_timeout;
+    bindings::EndpointAddress address{std::move(*target), wanted.api_key.value};
+    auto endpoint = std::make_shared<gateway::Endpoint>(
+        EndpointName(wanted.name), *binding, std::move(address),
+        gateway::EndpointLimits{wanted.capacity, settings->gateway.queue_limit}, false);
+    for (const auto& entry : wanted.models) {
+      auto [name, backend] = split_name(entry);
+      if (!remote.emplace(name, RemoteModel{endpoint, backend}).second) {
+        parts.log.warn("a model is served by several endpoints; the first is used",
+                       {{"model", name}, {"endpoint", wanted.name}});
+      }
+    }
+  }
+}
+
+net::Task<Result<void>> Scheduler::Impl::watch_models() {
+  sys::Path folder = settings->models.directory;
+  if (folder.empty()) {
+    folder = sys::Path(settings->data_dir) / "models";
+    CORRAL_CO_CHECK(parts.files.make_directories(folder, 0755));
+  }
+  auto reader = std::make_unique<models::ModelFolder>(parts.files, parts.clock,
+                                                      std::vector<sys::Path>{folder});
+  watch = std::make_unique<ModelWatch>(
+      parts.shards.control(), parts.pool, parts.log, std::move(reader),
+      std::vector<sys::Path>{folder},
+      [this](models::Snapshot fresh) { models_changed(std::move(fresh)); });
+  co_return co_await watch->start();
+}
+
+void Scheduler::Impl::models_changed(models::Snapshot fresh) {
+  list = std::move(fresh);
+  for (auto& [key, model] : deployed) {
+    const auto* entry = list->find(key.first);
+    if (entry != nullptr && entry->usable()) {
+      model->update(spec_for(*entry, key.second), idle_timeout_of(key.first));
+    } else if (entry == nullptr || entry->state == models::ModelState::unusable) {
+      model->unload(fail(ErrorCode::not_found, "the model's file is gone").field("model"));
+    }
+  }
+  publish();
+}
+
+void Scheduler::Impl::preload() {
+  for (const auto& [name, wanted] : settings->models.settings) {
+    if (!wanted.preload) continue;
+    want(name, inference::Operation::chat, net::OneShot<Result<gateway::Target>>::create());
+  }
+}
+
+void Scheduler::Impl::reload(std::shared_ptr<const config::Settings> s) {
+  auto before = std::exchange(settings, std::move(s));
+  for (auto& [name, model] : remote) model.endpoint->close();
+  make_endpoints();
+  if (list) models_changed(list);
+  else publish();
+}
+
+void Scheduler::Impl::sweep() {
+  for (auto& [key, model] : deployed) model->sweep(settings->gateway.queue_timeout);
+  for (auto& [name, model] : remote) model.endpoint->expire(settings->gateway.queue_timeout);
+}
+
+net::Task<void> Scheduler::Impl::stop() {
+  stopping = true;
+  if (watch) co_await watch->stop();
+  // All are told first, so that they stop side by side.
+  for (auto& [key, model] : deployed) {
+    model->unload(fail(ErrorCode::unavailable, "the server is shutting down"));
+  }
+  for (auto& [key, model] : deployed) co_await model->stop();
+  deployed.clear();
+}
+
+const config::ModelSettings* Scheduler::Impl::settings_of(const std::string& model) const {
+  auto it = settings->models.settings.find(model);
+  return it == settings->models.settings.end() ? nullptr : &it->second;
+}
+
+std::vector<std::string> Scheduler::Impl::aliases_of(const std::string& model) const {
+  const auto* own = settings_of(model);
+  return own == nullptr ? std::vector<std::string>{} : own->aliases;
+}
+
+std::chrono::milliseconds Scheduler::Impl::idle_timeout_of(const std::string& model) const {
+  const auto* own = settings_of(model);
+  return own != nullptr && own->idle_timeout.count() >= 0 ? own->idle_timeout
+                                                          : settings->models.idle_timeout;
+}
+
+engines::InstanceSpec Scheduler::Impl::spec_for(const models::ModelEntry& entry,
+                                                engines::Purpose purpose) const {
+  engines::InstanceSpec spec;
+  spec.name = entry.name;
+  spec.model_file = entry.files.front().path;
+  spec.purpose = purpose;
+  spec.settings = settings->llama_server;
+  spec.context = settings->llama_server.context;
+  spec.slots = settings->llama_server.slots;
+  if (const auto* own = settings_of(entry.name)) {
+    if (own->context != 0) spec.context = own->context;
+    if (own->slots != 0) spec.slots = own->slots;
+  }
+  if (entry.metadata && entry.metadata->context_length != 0) {
+    spec.context = static_cast<unsigned>(
+        std::min<std::uint64_t>(spec.context, entry.metadata->context_length));
+  }
+  spec.own_pooling = entry.metadata && !entry.metadata->pooling.empty();
+  return spec;
+}
+
+DeployedModel& Scheduler::Impl::deployment(const models::ModelEntry& entry,
+                                           engines::Purpose purpose) {
+  auto it = deployed.find({entry.name, purpose});
+  if (it != deployed.end()) return *it->second;
+  DeploymentParts shared{{parts.shards.control(), parts.processes, parts.files, parts.clock,
+                          parts.log.named("engine"), parts.cache_folder,
+                          sys::host_facts().physical_cores},
+                         *parts.bindings.find("llamacpp"),
+                         settings->gateway.queue_limit,
+                         [this] { publish(); }};
+  auto made = std::make_unique<DeployedModel>(std::move(shared), entry.name,
+                                              spec_for(entry, purpose),
+                                              idle_timeout_of(entry.name));
+  return *deployed.emplace(Key{entry.name, purpose}, std::move(made)).first->second;
+}
+
+void Scheduler::Impl::want(const std::string& name, inference::Operation operation,
+                           const DeployedModel::Waiter& waiter) {
+  if (stopping) {
+    waiter->fulfil(std::unexpected(
+        fail(ErrorCode::unavailable, "the server is shutting down").after(std::chrono::seconds(5))));
+    return;
+  }
+  const ModelStatus* status = current->find(name);
+  if (status == nullptr) {
+    waiter->fulfil(std::unexpected(current->unknown_model(name)));
+    return;
+  }
+  if (status->source == ModelSource::endpoint) {
+    const auto& model = remote.at(status->name);
+    waiter->fulfil(gateway::Target{model.endpoint, model.backend_model});
+    return;
+  }
+  const auto* entry = list->find(status->name);
+  if (entry == nullptr || !entry->usable()) {
+    waiter->fulfil(std::unexpected(
+        fail(ErrorCode::unavailable, fmt::format("the model '{}' cannot be used: {}", name,
+                                                 status->error))
+            .field("model")));
+    return;
+  }
+  deployment(*entry, purpose_of(operation)).want(waiter);
+}
+
+Result<ModelDetails> Scheduler::Impl::details(const std::string& name) {
+  const ModelStatus* status = current->find(name);
+  if (status == nullptr) return current->unknown_model(name);
+  ModelDetails result;
+  result.status = *status;
+  const auto* entry = status->source == ModelSource::file ? list->find(status->name) : nullptr;
+  if (entry == nullptr) return result;
+  for (const auto& file : entry->files) result.files.push_back({file.path.string(), file.size});
+  if (!entry->metadata) return result;
+  const auto& metadata = *entry->metadata;
+  result.chat_template = metadata.chat_template;
+  auto add = [&](std::string key, std::string value) {
+    if (!value.empty() && value != "0") result.metadata.emplace_back(std::move(key), std::move(value));
+  };
+  add("name", metadata.name);
+  add("size_label", metadata.size_label);
+  add("license", metadata.license);
+  add("tokenizer", metadata.tokenizer);
+  add("vocabulary", fmt::format("{}", metadata.vocabulary));
+  add("embedding_length", fmt::format("{}", metadata.embedding_length));
+  add("blocks", fmt::format("{}", metadata.blocks));
+  add("heads", fmt::format("{}", metadata.heads));
+  add("experts", fmt::format("{}", metadata.experts));
+  add("sliding_window", fmt::format("{}", metadata.sliding_window));
+  add("tensors", fmt::format("{}", metadata.tensor_count));
+  add("tensor_bytes", fmt::format("{}", metadata.tensor_bytes));
+  auto spec = spec_for(*entry, engines::Purpose::chat);
+  result.context = spec.context;
+  result.slots = spec.slots;
+  result.idle_timeout = idle_timeout_of(entry->name);
+  result.memory_estimate_bytes = estimate(metadata, spec).total();
+  return result;
+}
+
+Result<void> Scheduler::Impl::unload(const std::string& name) {
+  const ModelStatus* status = current->find(name);
+  if (status == nullptr) return current->unknown_model(name);
+  if (status->source == ModelSource::endpoint) {
+    return fail(ErrorCode::conflict, fmt::format("'{}' runs at the endpoint '{}', not here",
+                                                 status->name, status->endpoint));
+  }
+  std::string model = status->name;
+  for (auto& [key, deployment] : deployed) {
+    if (key.first == model) {
+      deployment->unload(fail(ErrorCode::unavailable, "the model was unloaded on request"));
+    }
+  }
+  return {};
+}
+
+std::vector<InstanceStatus> Scheduler::Impl::instances() {
+  std::vector<InstanceStatus> result;
+  for (const auto& [key, model] : deployed) {
+    if (!model->has_instance() || model->state().state() == DeploymentState::unloaded) continue;
+    engines::InstanceInfo info = model->instance_info();
+    InstanceStatus status;
+    status.model = key.first;
+    status.purpose = purpose_name(key.second);
+    status.state = engines::to_string(info.state);
+    status.pid = info.pid;
+    if (info.port != 0) status.address = fmt::format("127.0.0.1:{}", info.port);
+    status.since = info.since;
+    status.resident_bytes = info.resident_bytes;
+    status.cpu_seconds = std::chrono::duration<double>(info.cpu_time).count();
+    status.restarts = info.restarts;
+    if (const auto& endpoint = model->endpoint()) {
+      auto load = endpoint->load();
+      status.in_flight = load.in_flight;
+      status.waiting = load.waiting;
+      status.requests_total = load.served;
+      if (model->idle_timeout().count() > 0 && load.in_flight == 0) {
+        auto left = load.last_used + model->idle_timeout() - parts.clock.now();
+        status.idle_unload_at =
+            parts.clock.wall() + std::chrono::duration_cast<sys::Wall::duration>(left);
+      }
+    }
+    result.push_back(std::move(status));
+  }
+  return result;
+}
+
+ModelStatus Scheduler::Impl::status_of(const models::ModelEntry& entry) const {
+  ModelStatus status = describe_model(entry);
+  status.aliases = aliases_of(entry.name);
+  if (status.state == ModelState::unusable) return status;
+  auto it = deployed.find({entry.name, engines::Purpose::chat});
+  auto embedding = deployed.find({entry.name, engines::Purpose::embedding});
+  if (it == deployed.end() || it->second->state().state() == DeploymentState::unloaded) {
+    if (embedding != deployed.end()) it = embedding;
+  }
+  if (it != deployed.end()) {
+    status.state = model_state(it->second->state().state());
+    if (const auto& error = it->second->state().error()) status.error = error->describe();
+  }
+  return status;
+}
+
+std::shared_ptr<Catalog> Scheduler::Impl::make_catalog() const {
+  auto fresh = std::make_shared<Catalog>();
+  auto add_target = [&](const std::string& name, const gateway::Target& target, bool text,
+                        bool embedding) {
+    std::vector<std::string> names = aliases_of(name);
+    names.push_back(name);
+    for (const auto& each : names) {
+      if (text) fresh->text_targets.emplace(each, target);
+      if (embedding) fresh->embedding_targets.emplace(each, target);
+    }
+  };
+  for (const auto& [name, model] : remote) {
+    ModelStatus status;
+    status.name = name;
+    status.source = ModelSource::endpoint;
+    status.state = ModelState::ready;
+    status.endpoint = model.endpoint->name().str();
+    status.aliases = aliases_of(name);
+    status.modified = started;
+    fresh->models.push_back(std::move(status));
+    add_target(name, {model.endpoint, model.backend_model}, true, true);
+  }
+  if (list) {
+    for (const auto& entry : list->entries()) {
+      if (entry.state == models::ModelState::incomplete || remote.contains(entry.name)) continue;
+      fresh->models.push_back(status_of(entry));
+    }
+  }
+  for (const auto& [key, model] : deployed) {
+    if (model->endpoint() == nullptr || remote.contains(key.first)) continue;
+    bool embedding = key.second == engines::Purpose::embedding;
+    add_target(key.first, {model->endpoint(), key.first}, !embedding, embedding);
+  }
+  fresh->finish();
+  return fresh;
+}
+
+void Scheduler::Impl::publish() {
+  current = make_catalog();
+  catalog.publish(current);
+}
+
+}  // namespace corral::scheduler

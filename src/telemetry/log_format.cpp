@@ -1,0 +1,178 @@
+#include "telemetry/log_format.hpp"
+
+#include <fmt/format.h>
+#include <cmath>
+#include <iterator>
+
+#include "base/json.hpp"
+#include "base/text.hpp"
+
+namespace corral::telemetry {
+namespace {
+
+std::string_view padded_name(LogLevel level) {
+  switch (level) {
+    case LogLevel::trace: return "TRACE";
+    case LogLevel::debug: return "DEBUG";
+    case LogLevel::info: return "INFO ";
+    case LogLevel::warn: return "WARN ";
+    case LogLevel::error: return "ERROR";
+    case LogLevel::off: break;
+  }
+  return "OFF  ";
+}
+
+std::string_view colour_of(LogLevel level) {
+  switch (level) {
+    case LogLevel::warn: return "\033[33m";
+    case LogLevel::error: return "\033[31m";
+    case LogLevel::info: return "\033[32m";
+    default: return "\033[2m";
+  }
+}
+
+// C1 controls (U+0080 to U+009F) are two bytes in UTF-8; terminals act on them too.
+bool is_c1_control(std::string_view sequence) {
+  return sequence.size() == 2 && static_cast<unsigned char>(sequence[0]) == 0xC2 &&
+         static_cast<unsigned char>(sequence[1]) < 0xA0;
+}
+
+void append_hex(std::string& out, std::string_view bytes) {
+  for (char byte : bytes) {
+    fmt::format_to(std::back_inserter(out), "\\x{:02x}", static_cast<unsigned char>(byte));
+  }
+}
+
+void append_control(std::string& out, char control) {
+  switch (control) {
+    case '\n': out += "\\n"; break;
+    case '\r': out += "\\r"; break;
+    case '\t': out += "\\t"; break;
+    default: append_hex(out, {&control, 1});
+  }
+}
+
+bool is_plain(char c) { return c >= 0x20 && c < 0x7F; }
+
+enum class Quotes { none, inside };
+
+void append_escaped(std::string& out, std::string_view text, Quotes quotes) {
+  while (!text.empty()) {
+    char c = text.front();
+    if (is_plain(c)) {
+      if (quotes == Quotes::inside && (c == '"' || c == '\\')) out += '\\';
+      out += c;
+      text.remove_prefix(1);
+      continue;
+    }
+    std::size_t length = utf8_sequence_length(text);
+    if (length == 1) {
+      append_control(out, c);
+    } else if (length == 0 || is_c1_control(text.substr(0, length))) {
+      length = std::max<std::size_t>(length, 1);
+      append_hex(out, text.substr(0, length));
+    } else {
+      out += text.substr(0, length);
+    }
+    text.remove_prefix(length);
+  }
+}
+
+bool needs_quotes(std::string_view value) {
+  if (value.empty()) return true;
+  for (char c : value) {
+    if (c == ' ' || c == '"' || c == '=' || c == '\\' || c == 0x7F) return true;
+    if (static_cast<unsigned char>(c) < 0x20) return true;
+  }
+  return false;
+}
+
+void append_text_value(std::string& out, std::string_view value) {
+  if (!needs_quotes(value)) {
+    append_escaped(out, value, Quotes::none);
+    return;
+  }
+  out += '"';
+  append_escaped(out, value, Quotes::inside);
+  out += '"';
+}
+
+struct TextValue {
+  std::string& out;
+  void operator()(std::string_view value) const { append_text_value(out, value); }
+  void operator()(std::int64_t value) const { out += fmt::format_int(value).c_str(); }
+  void operator()(double value) const { fmt::format_to(std::back_inserter(out), "{:.6g}", value); }
+  void operator()(bool value) const { out += value ? "true" : "false"; }
+};
+
+struct JsonValue {
+  std::string& out;
+  void operator()(std::string_view value) const { json::append_quoted(out, value); }
+  void operator()(std::int64_t value) const { out += fmt::format_int(value).c_str(); }
+  void operator()(bool value) const { out += value ? "true" : "false"; }
+  void operator()(double value) const {
+    if (std::isfinite(value)) {
+      fmt::format_to(std::back_inserter(out), "{}", value);
+    } else {
+      out += "null";  // JSON has no infinity
+    }
+  }
+};
+
+}  // namespace
+
+void append_timestamp(std::string& out, std::chrono::system_clock::time_point time) {
+  auto moment = std::chrono::floor<std::chrono::milliseconds>(time);
+  auto day = std::chrono::floor<std::chrono::days>(moment);
+  std::chrono::year_month_day date(day);
+  std::chrono::hh_mm_ss clock(moment - day);
+  fmt::format_to(std::back_inserter(out), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+                 static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                 static_cast<unsigned>(date.day()), clock.hours().count(), clock.minutes().count(),
+                 clock.seconds().count(), clock.subseconds().count());
+}
+
+void append_text_line(std::string& out, std::chrono::system_clock::time_point time,
+                      const LogRecord& record, Colour colour) {
+  append_timestamp(out, time);
+  out += ' ';
+  if (colour == Colour::on) {
+    out += colour_of(record.level);
+    out += padded_name(record.level);
+    out += "\033[0m";
+  } else {
+    out += padded_name(record.level);
+  }
+  out += ' ';
+  append_escaped(out, record.component, Quotes::none);
+  out += ' ';
+  append_escaped(out, record.message, Quotes::none);
+  for (const LogField& field : record.fields) {
+    out += ' ';
+    append_escaped(out, field.key, Quotes::none);
+    out += '=';
+    std::visit(TextValue{out}, field.value);
+  }
+  out += '\n';
+}
+
+void append_json_line(std::string& out, std::chrono::system_clock::time_point time,
+                      const LogRecord& record) {
+  out += "{\"time\":\"";
+  append_timestamp(out, time);
+  out += "\",\"level\":\"";
+  out += to_string(record.level);
+  out += "\",\"component\":";
+  json::append_quoted(out, record.component);
+  out += ",\"message\":";
+  json::append_quoted(out, record.message);
+  for (const LogField& field : record.fields) {
+    out += ',';
+    json::append_quoted(out, field.key);
+    out += ':';
+    std::visit(JsonValue{out}, field.value);
+  }
+  out += "}\n";
+}
+
+}  // namespace corral::telemetry

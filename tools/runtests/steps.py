@@ -1,0 +1,269 @@
+"""The steps of scripts/test, in their order. Each returns a Tally (runner.py)."""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import coverage
+from runner import (
+    ROOT,
+    Tally,
+    build,
+    cache_folder,
+    configure,
+    counted,
+    gtest_counts,
+    pytest_counts,
+    run,
+    say,
+    single,
+    unittest_counts,
+)
+
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+    "ASAN_SYMBOLIZER_PATH": "/usr/bin/llvm-symbolizer-19",
+    "TSAN_SYMBOLIZER_PATH": "/usr/bin/llvm-symbolizer-19",
+}
+CONCURRENT = ("net", "engines", "gateway", "scheduler", "telemetry")
+FUZZ_SECONDS = 12
+
+
+def cxx_files():
+    listed = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "-z", "-co", "--exclude-standard", "*.cpp", "*.hpp", "*.cc"],
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    return sorted(name for name in set(listed.split("\0")) if name and (ROOT / name).is_file())
+
+
+def venv():
+    """The suite's Python: made once per requirements.txt in the user's cache. (python, failure)"""
+    wanted = ROOT / "tests" / "requirements.txt"
+    key = hashlib.sha256(wanted.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    folder = cache_folder() / "venv" / key
+    python = folder / "bin" / "python"
+    if (folder / ".complete").exists():
+        return python, None
+    say("    making the Python environment for the tests")
+    shutil.rmtree(folder, ignore_errors=True)
+    commands = (
+        [sys.executable, "-m", "venv", folder],
+        [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes",
+         "-r", wanted],
+    )
+    for command in commands:
+        ran = run("venv", command, timeout=600)
+        if ran.code:
+            return python, single("python environment", ran, "check the network and the package index (pip config list)")
+    (folder / ".complete").touch()
+    return python, None
+
+
+def step_engine(_):
+    ran = run("engine", ["scripts/build-engine"], timeout=2400, show=lambda line: True)
+    if ran.code == 0:
+        return Tally()
+    return single("engine", ran, "run scripts/build-engine by itself; it goes on where it stopped")
+
+
+def step_format(_):
+    ran = run("format", ["clang-format-19", "--dry-run", "-Werror", *cxx_files()], timeout=300)
+    return single("clang-format", ran, "clang-format-19 -i FILE mends it")
+
+
+def step_includes(_):
+    ran = run("includes", [sys.executable, "tools/lint/check_includes.py"], timeout=60)
+    return single("include directions", ran, "docs/architecture.md says which module may use which")
+
+
+def step_secrets(_):
+    ran = run("secrets", [sys.executable, "tools/lint/check_secrets.py"], timeout=60)
+    return single("secrets", ran, "take the secret out, and change it; what is none goes to tools/lint/secrets-allowed.txt")
+
+
+def step_python(_):
+    python, failed = venv()
+    if failed:
+        return failed
+    tally = Tally()
+    ran = run("python-compile", [sys.executable, "-m", "compileall", "-q", "tests", "tools", "bench"], timeout=120)
+    tally.add(single("python syntax", ran, "the file and line are above"))
+    ran = run("ruff", [python, "-m", "ruff", "check", "--no-cache", "."], timeout=120)
+    tally.add(single("ruff", ran, f"{python} -m ruff check --fix . mends most of it"))
+    for folder in ("tools/lint/tests", "tools/runtests/tests"):
+        ran = run(
+            f"python-{folder.split('/')[1]}",
+            [sys.executable, "-B", "-m", "unittest", "discover", "-s", folder],
+            timeout=120,
+        )
+        tally.add(counted(folder, ran, *unittest_counts(ran.output), "the failing test is above"))
+    return tally
+
+
+def step_tidy(_):
+    failed = configure("debug")
+    if failed:
+        return failed
+    tally = build("debug", ["corral_pch"])
+    if tally.failed:
+        return tally
+    ran = run("tidy", [sys.executable, "tools/lint/tidy.py"], timeout=1800, show=lambda line: "tidy: " in line)
+    return single("clang-tidy", ran, "each finding names its check; python3 tools/lint/tidy.py FILE repeats one file")
+
+
+def run_unit_tests(preset, modules, env):
+    """Builds what the modules' tests need and runs each program there is."""
+    targets = [f"{module}_tests" for module in modules]
+    tally = build(preset, targets)
+    for target in targets:
+        program = ROOT / "build" / preset / "bin" / target
+        if not program.is_file():
+            tally.add(Tally(failed=1, failures=[(f"{target} ({preset})", "it was not built; see the build's message")]))
+            continue
+        profile = {"LLVM_PROFILE_FILE": str(ROOT / "build" / preset / "profile" / f"{target}-%p.profraw")}
+        ran = run(
+            f"{target}-{preset}", [program, "--gtest_color=no"], timeout=600, env={**env, **profile}
+        )
+        one = counted(
+            f"{target} ({preset})",
+            ran,
+            *gtest_counts(ran.output),
+            f"build/{preset}/bin/{target} --gtest_filter=NAME repeats one test",
+        )
+        say(f"    {target}: {one.passed} passed, {one.failed} failed ({ran.seconds:.1f} s)")
+        tally.add(one)
+    return tally
+
+
+def modules_with_tests():
+    return sorted(
+        path.parent.parent.name
+        for path in {next(iter(folder.glob("*.cpp")), folder / "x") for folder in (ROOT / "src").glob("*/tests")}
+        if path.is_file()
+    )
+
+
+def step_unit(_):
+    return run_unit_tests("debug", modules_with_tests(), SANITIZERS)
+
+
+def step_tsan(_):
+    modules = [module for module in CONCURRENT if module in modules_with_tests()]
+    return run_unit_tests("tsan", modules, SANITIZERS)
+
+
+def run_black_box(name, binary, env=None):
+    python, failed = venv()
+    if failed:
+        return failed
+    engine = subprocess.run(
+        [ROOT / "scripts" / "build-engine"], capture_output=True, text=True, cwd=ROOT
+    ).stdout.strip()
+    ran = run(
+        name,
+        [python, "-B", "-m", "pytest", "-p", "no:cacheprovider", "tests", "-v", "--tb=short", "--color=no"],
+        timeout=1500,
+        env={"CORRAL_BIN": str(binary), "CORRAL_TEST_ENGINE": engine, **(env or {})},
+        show=lambda line: " FAILED " in line or " ERROR " in line or line.startswith("tests/") and "[100%]" in line,
+    )
+    return counted(
+        "black-box",
+        ran,
+        *pytest_counts(ran.output),
+        f"{python} -m pytest tests -k NAME repeats one test; the server's log is in its report",
+    )
+
+
+def step_blackbox(_):
+    tally = build("release", ["corral"], keep_going=False)
+    if tally.failed:
+        return tally
+    return run_black_box("black-box", ROOT / "build" / "release" / "bin" / "corral")
+
+
+def step_fuzz(_):
+    names = sorted(path.stem for path in (ROOT / "fuzz").glob("*_fuzz.cpp"))
+    tally = build("fuzz", ["fuzzers"])
+    for name in names:
+        program = ROOT / "build" / "fuzz" / "bin" / name
+        if not program.is_file():
+            tally.add(Tally(failed=1, failures=[(name, "it was not built; see the build's message")]))
+            continue
+        seeds = ROOT / "fuzz" / "corpus" / name
+        with tempfile.TemporaryDirectory() as found:
+            folders = [found, *([seeds] if seeds.is_dir() else [])]
+            ran = run(
+                f"fuzz-{name}",
+                [program, f"-max_total_time={FUZZ_SECONDS}", "-timeout=10", "-rss_limit_mb=2048",
+                 "-max_len=65536", f"-artifact_prefix={ROOT}/build/fuzz/{name}-", *folders],
+                timeout=FUZZ_SECONDS * 5 + 60,
+                env=SANITIZERS,
+            )
+        one = single(name, ran, f"the input is build/fuzz/{name}-*; build/fuzz/bin/{name} FILE repeats it")
+        say(f"    {name}: {'clean' if one.passed else 'FAILED'} ({ran.seconds:.0f} s)")
+        tally.add(one)
+    return tally
+
+
+def step_bench(_):
+    tally = build("release", keep_going=False)
+    if tally.failed:
+        return tally
+    ran = run("bench", ["bench/run", "--quick"], timeout=600, show=lambda line: "|" in line)
+    if ran.code:
+        return single("bench", ran, "bench/run --quick repeats it")
+    ran = run("bench-check", ["bench/check"], timeout=60, show=lambda line: True)
+    return single("bench ratios", ran, "a ratio fell by more than its margin: bench/run shows the whole table")
+
+
+def step_coverage(_):
+    folder = ROOT / "build" / "coverage"
+    shutil.rmtree(folder / "profile", ignore_errors=True)
+    modules = modules_with_tests()
+    tally = run_unit_tests("coverage", modules, {})
+    tally.add(build("coverage", ["corral"]))
+    binary = folder / "bin" / "corral"
+    if binary.is_file():
+        profile = {"LLVM_PROFILE_FILE": str(folder / "profile" / "corral-%p.profraw")}
+        tally.add(run_black_box("black-box-coverage", binary, profile))
+    programs = [folder / "bin" / f"{module}_tests" for module in modules] + [binary]
+    tally.add(coverage.check(folder, [path for path in programs if path.is_file()]))
+    return tally
+
+
+STEPS = {
+    "engine": ("the engine (built once, then kept)", step_engine),
+    "format": ("clang-format", step_format),
+    "includes": ("include directions", step_includes),
+    "secrets": ("scan for secrets", step_secrets),
+    "python": ("Python sources and the checks' own tests", step_python),
+    "unit": ("unit tests under ASan and UBSan", step_unit),
+    "tidy": ("clang-tidy", step_tidy),
+    "tsan": ("unit tests of the concurrent modules under TSan", step_tsan),
+    "blackbox": ("black-box suite on the release build", step_blackbox),
+    "fuzz": (f"fuzz targets, {FUZZ_SECONDS} s each", step_fuzz),
+    "bench": ("short bench against the kept ratios", step_bench),
+}
+EXTRA = {"coverage": ("lines covered, per module", step_coverage)}
+
+
+def default_environment():
+    """What every step's commands are given."""
+    os.environ.setdefault("CCACHE_MAXSIZE", "10G")
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    os.environ["NINJA_STATUS"] = "[%f/%t] "
+
+
+def known(names):
+    return [name for name in names if name in STEPS or name in EXTRA]
+
+
+__all__ = ["EXTRA", "STEPS", "default_environment", "known", "pathlib"]
