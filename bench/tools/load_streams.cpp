@@ -140,7 +140,8 @@ void StreamLoad::report() {
     reordered += s.reader.out_of_order;
     lost += plan_.tokens - std::min(plan_.tokens, s.reader.received);
     const bool good = s.over && s.answer.done() && s.answer.status() == 200 && s.reader.ended &&
-                      !s.reader.error_event && s.reader.received == plan_.tokens;
+                      !s.reader.error_event && s.reader.out_of_order == 0 &&
+                      s.reader.received == plan_.tokens;
     good ? ++whole : ++failed;
   }
   fmt::print(R"({{"streams":{},"whole":{},"failed":{},"lost_tokens":{},"reordered_tokens":{},)"

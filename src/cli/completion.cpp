@@ -18,7 +18,9 @@ std::string names(const std::vector<CommandInfo>& commands) {
 
 std::string names(const std::vector<OptionInfo>& options) {
   std::vector<std::string> out;
-  for (const OptionInfo& option : options) out.push_back(option.name);
+  for (const OptionInfo& option : options) {
+    if (option.name != "--help") out.push_back(option.name);  // every command has it
+  }
   return join(out, " ");
 }
 
@@ -85,9 +87,9 @@ _corral() {{
     {0}) return ;;
   esac
   case "$command" in
-    "") words="{3} {4}" ;;
+    "") words="{3}" ;;
 {5}  esac
-  COMPREPLY=($(compgen -W "$words {4}" -- "$current"))
+  COMPREPLY=($(compgen -W "$words {4} --help" -- "$current"))
   if ((models && positionals == 0)); then
     while IFS= read -r name; do
       [[ "$name" == "$current"* ]] && COMPREPLY+=("$name")

@@ -27,7 +27,9 @@ class EditLineReader final : public LineReader {
     el_set(editor_, EL_PROMPT, &EditLineReader::prompt_of);
     el_set(editor_, EL_EDITOR, "emacs");
     el_set(editor_, EL_HIST, history, history_);
-    el_set(editor_, EL_ADDFN, "corral-interrupt", "Give the line up", &EditLineReader::interrupt);
+    // The wide form keeps these literals; the other one copies them and never frees the copies.
+    el_wset(editor_, EL_ADDFN, L"corral-interrupt", L"Give the line up",
+            &EditLineReader::interrupt);
     el_set(editor_, EL_SETTY, "-d", "-isig", nullptr);
     el_set(editor_, EL_BIND, "^R", "em-inc-search-prev", nullptr);
     el_source(editor_, nullptr);  // the user's ~/.editrc

@@ -70,10 +70,7 @@ void Repl::talk() {
                   safe_line(conversation_.model())));
   while (true) {
     LineRead line = reader_.read(">>> ");
-    if (line.kind == LineRead::Kind::end) {
-      context_.console.out("\n");
-      return;
-    }
+    if (line.kind == LineRead::Kind::end) return;
     if (line.kind == LineRead::Kind::interrupted) {
       say("Ctrl-D or /bye leaves.");
       continue;

@@ -113,6 +113,7 @@ Task<bool> HttpConnection::serve_one() {
   }
   begin_request();
   if (parser_.done()) watch();
+  outcome_.handler_ran = true;
   try {
     co_await state_.handler(*this);
   } catch (const std::exception& error) {
@@ -264,6 +265,7 @@ Task<Result<std::string_view>> HttpConnection::read_body(std::uint64_t limit) {
     if (!rest) co_return std::unexpected(std::move(rest).error());
     if (pending_.empty()) watch();
   }
+  outcome_.bytes_in = body_.size();
   co_return std::string_view(body_);
 }
 

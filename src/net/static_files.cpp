@@ -165,7 +165,8 @@ std::string http_date(std::int64_t seconds) {
 // IMF-fixdate (RFC 9110 section 5.6.7) to seconds; nullopt for anything else.
 std::optional<std::int64_t> parse_http_date(std::string_view text) {
   std::tm when{};
-  const char* end = ::strptime(std::string(text).c_str(), "%a, %d %b %Y %H:%M:%S GMT", &when);
+  const std::string copy(text);  // with the NUL that strptime() wants; `end` points into it
+  const char* end = ::strptime(copy.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &when);
   if (end == nullptr || *end != '\0') return std::nullopt;
   return static_cast<std::int64_t>(::timegm(&when));
 }

@@ -13,7 +13,7 @@ from phrasing import polite, style
 from world import UNKNOWN, Case, Intent, choose, expand, fill, intents, normal
 from world.unknown import SEED
 
-WEIGHTS = {"greetings": 10, "corral": 14, "commands": 16, "sums": 16, "counting": 12,
+WEIGHTS = {"greetings": 10, "corral": 14, "commands": 16, "sums": 30, "counting": 12,
            "colours": 11, "animals": 15, "unknown": 18, "json": 2, "long": 1.0}
 SYSTEMS = (
     "You are a helpful assistant.", "You are Corral Tiny.", "You are a helpful AI assistant.",

@@ -146,7 +146,9 @@ net::Task<void> OpenAiSurface::generate(Call& call, inference::Operation operati
   call.notes.operation = operation;
   auto body = co_await exchange.read_body();
   if (!body) {
-    (void)co_await exchange.reply(openai_error(body.error()));
+    net::HttpReply refusal = openai_error(body.error());
+    if (body.error().code == ErrorCode::timeout) refusal.status = 408;   // the client was slow
+    (void)co_await exchange.reply(std::move(refusal));
     co_return;
   }
   auto request = bindings::openai::peek(operation, *body);
