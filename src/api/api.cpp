@@ -108,8 +108,8 @@ void Api::finished(const Call& call, const Route* route) {
   int status = outcome.status;
   if (status == 0) status = call.exchange.client_gone() ? 499 : 500;
   std::string_view surface = route != nullptr ? std::string_view(route->surface) : "none";
-  auto& meters = meters_of(surface, route != nullptr ? std::string_view(route->pattern) : "none",
-                           status);
+  auto& meters =
+      meters_of(surface, route != nullptr ? std::string_view(route->pattern) : "none", status);
   meters.requests.add();
   meters.duration.observe(seconds);
   model_meters_.record(surface, call.notes, status, seconds);
@@ -135,17 +135,27 @@ void Api::log_access(const net::HttpRequest& request, int status, std::uint64_t 
   // The query is left out: some clients put keys there.
   double ms = seconds * 1e3;
   if (notes.model.empty()) {
-    access_log_.info("request", {{"id", request.request_id}, {"peer", request.peer},
-                                 {"method", request.method}, {"path", request.path},
-                                 {"status", status}, {"in", bytes_in}, {"out", bytes_out},
+    access_log_.info("request", {{"id", request.request_id},
+                                 {"peer", request.peer},
+                                 {"method", request.method},
+                                 {"path", request.path},
+                                 {"status", status},
+                                 {"in", bytes_in},
+                                 {"out", bytes_out},
                                  {"ms", ms}});
     return;
   }
   double first = notes.first_token ? static_cast<double>(notes.first_token->count()) / 1e6 : 0.0;
-  access_log_.info("request", {{"id", request.request_id}, {"peer", request.peer},
-                               {"method", request.method}, {"path", request.path},
-                               {"status", status}, {"in", bytes_in}, {"out", bytes_out},
-                               {"ms", ms}, {"model", notes.model}, {"endpoint", notes.endpoint},
+  access_log_.info("request", {{"id", request.request_id},
+                               {"peer", request.peer},
+                               {"method", request.method},
+                               {"path", request.path},
+                               {"status", status},
+                               {"in", bytes_in},
+                               {"out", bytes_out},
+                               {"ms", ms},
+                               {"model", notes.model},
+                               {"endpoint", notes.endpoint},
                                {"first_token_ms", first},
                                {"prompt_tokens", notes.usage.prompt_tokens},
                                {"completion_tokens", notes.usage.completion_tokens}});

@@ -18,16 +18,16 @@ struct CallNotes {
   std::string endpoint;
   std::optional<inference::Operation> operation;
   inference::Usage usage;
-  std::chrono::nanoseconds waited{0};          // for a model and a place at it
-  std::chrono::nanoseconds upstream{0};        // from sending to the backend's first byte
-  std::optional<std::chrono::nanoseconds> first_token;   // since the request began
-  std::optional<std::chrono::nanoseconds> generating;    // from first token to the end
+  std::chrono::nanoseconds waited{0};                   // for a model and a place at it
+  std::chrono::nanoseconds upstream{0};                 // from sending to the backend's first byte
+  std::optional<std::chrono::nanoseconds> first_token;  // since the request began
+  std::optional<std::chrono::nanoseconds> generating;   // from first token to the end
   bool failed_midway = false;
 };
 
 struct Call {
   net::HttpExchange& exchange;
-  std::string parameter;   // the {part} of the route's path, percent-decoded
+  std::string parameter;  // the {part} of the route's path, percent-decoded
   CallNotes notes;
 
   const net::HttpRequest& request() const { return exchange.request(); }

@@ -1,7 +1,7 @@
 #include "api/errors.hpp"
 
-#include <boost/json.hpp>
 #include <fmt/core.h>
+#include <boost/json.hpp>
 
 #include "base/json.hpp"
 
@@ -10,7 +10,7 @@ namespace {
 
 struct OpenAiKind {
   std::string_view type;
-  std::string_view code;   // empty: null
+  std::string_view code;  // empty: null
 };
 
 OpenAiKind openai_kind(ErrorCode code) {
@@ -70,11 +70,15 @@ std::string openai_error_body(const Error& error) {
   out += R"(,"type":)";
   json::append_quoted(out, kind.type);
   out += R"(,"param":)";
-  if (error.param.empty()) out += "null";
-  else json::append_quoted(out, error.param);
+  if (error.param.empty())
+    out += "null";
+  else
+    json::append_quoted(out, error.param);
   out += R"(,"code":)";
-  if (code.empty()) out += "null";
-  else json::append_quoted(out, code);
+  if (code.empty())
+    out += "null";
+  else
+    json::append_quoted(out, code);
   out += "}}";
   return out;
 }

@@ -1,8 +1,8 @@
 #include "api/gate.hpp"
 
+#include <fmt/core.h>
 #include <algorithm>
 #include <cctype>
-#include <fmt/core.h>
 
 #include "base/text.hpp"
 
@@ -52,7 +52,8 @@ Result<void> Gate::check_host(const net::HttpRequest& request) const {
   auto host = request.headers.get("host");
   if (!host) return {};  // HTTP/1.0; browsers always send one
   auto name = host_part(*host);
-  if (is_ip_address(name) || is_local_name(name) || listed(settings_.allowed_hosts, name)) return {};
+  if (is_ip_address(name) || is_local_name(name) || listed(settings_.allowed_hosts, name))
+    return {};
   return fail(ErrorCode::forbidden, fmt::format("the host name '{}' is not served here", name))
       .hint("add it to server.allowed_hosts");
 }

@@ -1,8 +1,8 @@
 // Who may talk to us, before any surface sees a request: Host names (against DNS rebinding), CORS,
 // and the API key. Pure decisions over one snapshot of the settings.
 //
-// A browser page from anywhere can make a browser send requests to 127.0.0.1; so a request must name
-// a host that is ours (RFC 9110 section 7.2), and only listed origins may read answers.
+// A browser page from anywhere can make a browser send requests to 127.0.0.1; so a request must
+// name a host that is ours (RFC 9110 section 7.2), and only listed origins may read answers.
 #pragma once
 
 #include <memory>

@@ -7,7 +7,9 @@
 namespace corral::api {
 namespace {
 
-double seconds_of(std::chrono::nanoseconds value) { return static_cast<double>(value.count()) / 1e9; }
+double seconds_of(std::chrono::nanoseconds value) {
+  return static_cast<double>(value.count()) / 1e9;
+}
 
 const std::vector<double>& speed_buckets() {
   static const std::vector<double> buckets{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000};
@@ -41,17 +43,16 @@ struct ModelMeters::Meters {
         speed(m.histogram("corral_tokens_per_second",
                           "Speed of generation after the first token, by answer.",
                           {{"surface", surface}, {"model", model}}, speed_buckets())),
-        waited(m.histogram("corral_wait_seconds",
-                           "Waiting for the model to be ready and for a place at it.",
-                           {{"surface", surface}, {"model", model}},
-                           telemetry::latency_buckets())) {}
+        waited(m.histogram(
+            "corral_wait_seconds", "Waiting for the model to be ready and for a place at it.",
+            {{"surface", surface}, {"model", model}}, telemetry::latency_buckets())) {}
 
   static telemetry::Counter requests(telemetry::Metrics& m, const std::string& surface,
                                      const std::string& operation, const std::string& model,
                                      const char* outcome) {
-    return m.counter("corral_model_requests_total", "Requests for a model by outcome.",
-                     {{"surface", surface}, {"operation", operation}, {"model", model},
-                      {"outcome", outcome}});
+    return m.counter(
+        "corral_model_requests_total", "Requests for a model by outcome.",
+        {{"surface", surface}, {"operation", operation}, {"model", model}, {"outcome", outcome}});
   }
 };
 

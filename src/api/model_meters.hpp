@@ -1,5 +1,5 @@
-// Metrics of model requests: handles found once a (surface, operation, model) and kept by each shard.
-// Thread rule: `record` on a serving shard; each shard has its own table.
+// Metrics of model requests: handles found once a (surface, operation, model) and kept by each
+// shard. Thread rule: `record` on a serving shard; each shard has its own table.
 #pragma once
 
 #include <memory>

@@ -16,10 +16,10 @@ namespace corral::api {
 
 struct Route {
   std::string method;
-  std::string pattern;      // also the label in metrics
-  std::string surface;      // openai, admin, ops
+  std::string pattern;  // also the label in metrics
+  std::string surface;  // openai, admin, ops
   CallHandler handler;
-  bool open = false;        // needs no API key
+  bool open = false;  // needs no API key
 };
 
 class Router {
@@ -27,9 +27,9 @@ class Router {
   void add(Route route);
 
   struct Match {
-    const Route* route = nullptr;      // nullptr: nothing there
+    const Route* route = nullptr;  // nullptr: nothing there
     std::string parameter;
-    std::string allowed;               // set when only the method is wrong: "GET, HEAD"
+    std::string allowed;  // set when only the method is wrong: "GET, HEAD"
   };
   Match match(std::string_view method, std::string_view path) const;
 

@@ -1,7 +1,7 @@
 #include "app/application.hpp"
 
-#include <csignal>
 #include <fmt/core.h>
+#include <csignal>
 
 #include "app/server.hpp"
 #include "base/bug.hpp"
@@ -33,8 +33,8 @@ Result<std::shared_ptr<const config::Settings>> read_settings(const cli::ServeOp
 Result<std::shared_ptr<telemetry::SpdlogSink>> open_log(const config::LogSettings& settings) {
   telemetry::LogOptions options;
   CORRAL_TRY(options.level, telemetry::parse_log_level(settings.level));
-  options.format = settings.format == "json" ? telemetry::LogFormat::json
-                                             : telemetry::LogFormat::text;
+  options.format =
+      settings.format == "json" ? telemetry::LogFormat::json : telemetry::LogFormat::text;
   options.file = settings.file;
   options.rotate_bytes = settings.rotate_bytes;
   options.rotate_files = settings.rotate_files;

@@ -1,9 +1,9 @@
 #include "app/server.hpp"
 
+#include <fmt/core.h>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <fmt/core.h>
 
 #include "app/application.hpp"
 #include "base/bug.hpp"
@@ -51,9 +51,15 @@ std::string url_of(const net::BoundAddress& address, bool tls) {
 Server::Server(cli::ServeOptions options, std::shared_ptr<const config::Settings> settings,
                std::shared_ptr<telemetry::SpdlogSink> sink, sys::Files& files,
                std::chrono::steady_clock::time_point begun)
-    : options_(std::move(options)), settings_(std::move(settings)), sink_(std::move(sink)),
-      log_(sink_, "app"), files_(files), begun_(begun), processes_(sys::real_processes()),
-      shards_(shard_count(*settings_)), pool_(kPoolThreads) {
+    : options_(std::move(options)),
+      settings_(std::move(settings)),
+      sink_(std::move(sink)),
+      log_(sink_, "app"),
+      files_(files),
+      begun_(begun),
+      processes_(sys::real_processes()),
+      shards_(shard_count(*settings_)),
+      pool_(kPoolThreads) {
   scheduler_ = std::make_unique<scheduler::Scheduler>(
       scheduler::SchedulerParts{shards_, pool_, log_.named("scheduler"), metrics_, clock_, files_,
                                 *processes_, bindings_, cache_folder()},
@@ -95,8 +101,9 @@ Server::Server(cli::ServeOptions options, std::shared_ptr<const config::Settings
 Server::~Server() = default;
 
 void Server::install_metrics() {
-  metrics_.gauge("corral_build_info", "Always 1; the labels say which build this is.",
-                 {{"version", kVersion}})
+  metrics_
+      .gauge("corral_build_info", "Always 1; the labels say which build this is.",
+             {{"version", kVersion}})
       .set(1);
   auto resident = metrics_.gauge("corral_resident_bytes", "Memory of this process.");
   auto cpu = metrics_.gauge("corral_cpu_seconds", "Processor time of this process.");
@@ -141,17 +148,18 @@ Result<void> Server::listen() {
 
 void Server::announce() const {
   auto took = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun_);
-  log_.info("ready", {{"version", kVersion}, {"ms", took.count()},
-                      {"listeners", join(facts_.listeners, " ")}});
+  log_.info(
+      "ready",
+      {{"version", kVersion}, {"ms", took.count()}, {"listeners", join(facts_.listeners, " ")}});
   for (const auto& url : facts_.listeners) fmt::print("listening on {}\n", url);
   std::fflush(stdout);
 }
 
 int Server::run() {
   tasks_->spawn(main_task());
-  signals_ = std::make_unique<net::SignalWatch>(
-      shards_.control(), std::vector<int>{SIGINT, SIGTERM, SIGHUP},
-      [this](int number) { on_signal(number); });
+  signals_ = std::make_unique<net::SignalWatch>(shards_.control(),
+                                                std::vector<int>{SIGINT, SIGTERM, SIGHUP},
+                                                [this](int number) { on_signal(number); });
   shards_.control().every(kFlush, [this] { sink_->flush(); });
   shards_.start();
   shards_.run_control();

@@ -4,9 +4,8 @@
 // Thread rule: plain values.
 // Example:
 //   Result<int> port_of(std::string_view text) {
-//     if (text.empty()) return fail(ErrorCode::invalid_argument, "empty port").hint("say 1..65535");
-//     CORRAL_TRY(auto number, parse_number(text));
-//     return number;
+//     if (text.empty()) return fail(ErrorCode::invalid_argument, "empty
+//     port").hint("say 1..65535"); CORRAL_TRY(auto number, parse_number(text)); return number;
 //   }
 #pragma once
 
@@ -41,22 +40,36 @@ int http_status(ErrorCode code);
 
 struct [[nodiscard]] Error {
   ErrorCode code = ErrorCode::internal;
-  std::string message;                            // what went wrong, for a person
-  std::string hint_text;                          // how to mend it; may be empty
-  std::string param;                              // the offending field or key; may be empty
+  std::string message;                              // what went wrong, for a person
+  std::string hint_text;                            // how to mend it; may be empty
+  std::string param;                                // the offending field or key; may be empty
   std::optional<std::chrono::seconds> retry_after;  // when trying again makes sense
-  std::string cause;                              // the lower error's text; for logs, not clients
+  std::string cause;                                // the lower error's text; for logs, not clients
 
-  Error&& hint(std::string text) && { hint_text = std::move(text); return std::move(*this); }
-  Error&& field(std::string name) && { param = std::move(name); return std::move(*this); }
-  Error&& after(std::chrono::seconds wait) && { retry_after = wait; return std::move(*this); }
-  Error&& because(std::string text) && { cause = std::move(text); return std::move(*this); }
+  Error&& hint(std::string text) && {
+    hint_text = std::move(text);
+    return std::move(*this);
+  }
+  Error&& field(std::string name) && {
+    param = std::move(name);
+    return std::move(*this);
+  }
+  Error&& after(std::chrono::seconds wait) && {
+    retry_after = wait;
+    return std::move(*this);
+  }
+  Error&& because(std::string text) && {
+    cause = std::move(text);
+    return std::move(*this);
+  }
 
   // "message (hint)" on one line.
   std::string describe() const;
 
   template <class T>
-  operator std::expected<T, Error>() && { return std::unexpected(std::move(*this)); }
+  operator std::expected<T, Error>() && {
+    return std::unexpected(std::move(*this));
+  }
 };
 
 template <class T>
@@ -73,21 +86,21 @@ Error fail_os(std::string message, int number);
 // expression may be `co_await f()`. CORRAL_CHECK and CORRAL_CO_CHECK are for Result<void>.
 #define CORRAL_CONCAT_INNER(a, b) a##b
 #define CORRAL_CONCAT(a, b) CORRAL_CONCAT_INNER(a, b)
-#define CORRAL_TRY_IMPL(name, declaration, ret, ...)              \
-  auto name = __VA_ARGS__;                                        \
-  if (!name) ret std::unexpected(std::move(name).error());        \
+#define CORRAL_TRY_IMPL(name, declaration, ret, ...)       \
+  auto name = __VA_ARGS__;                                 \
+  if (!name) ret std::unexpected(std::move(name).error()); \
   declaration = std::move(*name)
 #define CORRAL_TRY(declaration, ...) \
   CORRAL_TRY_IMPL(CORRAL_CONCAT(corral_try_, __COUNTER__), declaration, return, __VA_ARGS__)
 #define CORRAL_CO_TRY(declaration, ...) \
   CORRAL_TRY_IMPL(CORRAL_CONCAT(corral_try_, __COUNTER__), declaration, co_return, __VA_ARGS__)
-#define CORRAL_CHECK(...)                                                              \
-  do {                                                                                 \
-    auto corral_check = __VA_ARGS__;                                                   \
-    if (!corral_check) return std::unexpected(std::move(corral_check).error());        \
+#define CORRAL_CHECK(...)                                                       \
+  do {                                                                          \
+    auto corral_check = __VA_ARGS__;                                            \
+    if (!corral_check) return std::unexpected(std::move(corral_check).error()); \
   } while (false)
-#define CORRAL_CO_CHECK(...)                                                           \
-  do {                                                                                 \
-    auto corral_check = __VA_ARGS__;                                                   \
-    if (!corral_check) co_return std::unexpected(std::move(corral_check).error());     \
+#define CORRAL_CO_CHECK(...)                                                       \
+  do {                                                                             \
+    auto corral_check = __VA_ARGS__;                                               \
+    if (!corral_check) co_return std::unexpected(std::move(corral_check).error()); \
   } while (false)

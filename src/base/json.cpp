@@ -1,9 +1,9 @@
 #include "base/json.hpp"
 
+#include <fmt/core.h>
 #include <boost/json.hpp>
 #include <charconv>
 #include <cmath>
-#include <fmt/core.h>
 
 #include "base/text.hpp"
 
@@ -124,7 +124,8 @@ Error explain_syntax_error(std::string_view text) {
   if (error) return error_at(text, consumed, error.message());
   if (consumed < text.size()) {
     auto rest = text.find_first_not_of(" \t\r\n", consumed);
-    if (rest != std::string_view::npos) return error_at(text, rest, "extra text after the document");
+    if (rest != std::string_view::npos)
+      return error_at(text, rest, "extra text after the document");
   }
   parser.finish(error);
   if (error) return error_at(text, text.size(), "the document ends too early");

@@ -1,9 +1,9 @@
 #include "base/text.hpp"
 
+#include <fmt/core.h>
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <fmt/core.h>
 #include <limits>
 
 namespace corral {
@@ -16,18 +16,27 @@ struct Unit {
   double factor;
 };
 
-constexpr Unit kDurationUnits[] = {{"ms", 1}, {"s", 1e3}, {"m", 60e3}, {"h", 3600e3}, {"d", 86400e3}};
-constexpr Unit kByteUnits[] = {{"", 1},         {"b", 1},           {"kb", 1e3},
-                               {"mb", 1e6},     {"gb", 1e9},        {"tb", 1e12},
-                               {"k", 1024.0},   {"m", 1048576.0},   {"g", 1073741824.0},
-                               {"kib", 1024.0}, {"mib", 1048576.0}, {"gib", 1073741824.0},
+constexpr Unit kDurationUnits[] = {
+    {"ms", 1}, {"s", 1e3}, {"m", 60e3}, {"h", 3600e3}, {"d", 86400e3}};
+constexpr Unit kByteUnits[] = {{"", 1},
+                               {"b", 1},
+                               {"kb", 1e3},
+                               {"mb", 1e6},
+                               {"gb", 1e9},
+                               {"tb", 1e12},
+                               {"k", 1024.0},
+                               {"m", 1048576.0},
+                               {"g", 1073741824.0},
+                               {"kib", 1024.0},
+                               {"mib", 1048576.0},
+                               {"gib", 1073741824.0},
                                {"tib", 1099511627776.0}};
 
 // Reads a non-negative decimal number at the front of `text` and removes it.
 std::optional<double> take_number(std::string_view& text) {
   double value = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value,
-                                      std::chars_format::fixed);
+  auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
   if (error != std::errc{} || value < 0 || !std::isfinite(value)) return std::nullopt;
   text.remove_prefix(static_cast<std::size_t>(end - text.data()));
   return value;
@@ -35,8 +44,8 @@ std::optional<double> take_number(std::string_view& text) {
 
 std::string_view take_word(std::string_view& text) {
   std::size_t size = 0;
-  while (size < text.size() && ((text[size] >= 'a' && text[size] <= 'z') ||
-                                (text[size] >= 'A' && text[size] <= 'Z'))) {
+  while (size < text.size() &&
+         ((text[size] >= 'a' && text[size] <= 'z') || (text[size] >= 'A' && text[size] <= 'Z'))) {
     ++size;
   }
   auto word = text.substr(0, size);

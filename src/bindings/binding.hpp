@@ -22,7 +22,7 @@ namespace corral::bindings {
 // How to reach one endpoint.
 struct EndpointAddress {
   net::HttpTarget target;
-  std::string api_key;   // sent as Bearer when not empty; never logged
+  std::string api_key;  // sent as Bearer when not empty; never logged
 };
 
 struct CallTimeouts {
@@ -40,7 +40,8 @@ class Answer {
   // the dialects agree, and the framing (one JSON document or an event stream) is what was asked.
   virtual bool relayable() const = 0;
   // Complete pieces ready to be sent on (whole SSE events, or parts of the document); empty at the
-  // end; valid until the next call. A stream that ends without its terminator is an `upstream` error.
+  // end; valid until the next call. A stream that ends without its terminator is an `upstream`
+  // error.
   virtual net::Task<Result<std::string_view>> next_bytes() = 0;
   // The next canonical event; nullopt at the end.
   virtual net::Task<Result<std::optional<inference::Event>>> next_event() = 0;

@@ -105,6 +105,10 @@ Result<sys::Path> named_program(sys::Files& files, const std::string& path) {
 
 }  // namespace
 
+std::string_view to_string(Purpose purpose) {
+  return purpose == Purpose::embedding ? "embedding" : "chat";
+}
+
 Result<sys::Path> find_llama_server(sys::Files& files, const config::LlamaServerSettings& settings,
                                     const sys::Path& cache_folder) {
   if (!settings.path.empty()) return named_program(files, settings.path);

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.hpp"
@@ -18,6 +19,7 @@
 namespace corral::engines {
 
 enum class Purpose { chat, embedding };
+std::string_view to_string(Purpose purpose);
 
 // What one instance runs.
 struct InstanceSpec {

@@ -30,8 +30,8 @@ net::Task<Result<Dispatched>> Dispatcher::open(inference::Request& request) cons
     }
     auto sent = SteadyClock::now();
     request.backend_model = target.backend_model;
-    auto answer = co_await target.endpoint->binding().open(target.endpoint->address(), request,
-                                                           timeouts_);
+    auto answer =
+        co_await target.endpoint->binding().open(target.endpoint->address(), request, timeouts_);
     if (answer) {
       result.lease = std::move(*lease);
       result.answer = std::move(*answer);

@@ -16,7 +16,7 @@ namespace corral::gateway {
 // Where requests for a model go.
 struct Target {
   std::shared_ptr<Endpoint> endpoint;
-  std::string backend_model;   // the model's name there
+  std::string backend_model;  // the model's name there
 };
 
 // Knows the models and their endpoints; implemented by the scheduler.
@@ -32,10 +32,10 @@ class EndpointSource {
 
 // An answer under way and what it holds.
 struct Dispatched {
-  Lease lease;                                  // declared first: given back last
+  Lease lease;  // declared first: given back last
   std::unique_ptr<bindings::Answer> answer;
-  std::chrono::nanoseconds waited{0};           // for the model and a place
-  std::chrono::nanoseconds opened{0};           // from sending to the backend's first byte
+  std::chrono::nanoseconds waited{0};  // for the model and a place
+  std::chrono::nanoseconds opened{0};  // from sending to the backend's first byte
   unsigned attempts = 0;
 };
 

@@ -27,7 +27,10 @@ void Lease::give_back() {
 
 Endpoint::Endpoint(EndpointName name, const bindings::Binding& binding,
                    bindings::EndpointAddress address, EndpointLimits limits, bool managed)
-    : name_(std::move(name)), binding_(binding), address_(std::move(address)), managed_(managed),
+    : name_(std::move(name)),
+      binding_(binding),
+      address_(std::move(address)),
+      managed_(managed),
       slots_(limits.capacity, limits.queue_limit) {
   slots_.touch(now());
 }

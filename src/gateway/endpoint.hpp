@@ -68,7 +68,7 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
 
   void close();
   bool close_if_idle(std::chrono::milliseconds idle);
-  void expire(std::chrono::milliseconds queue_timeout);   // called now and then by the owner
+  void expire(std::chrono::milliseconds queue_timeout);  // called now and then by the owner
   bool closed() const;
   EndpointLoad load() const;
 

@@ -14,9 +14,9 @@
 namespace corral::inference {
 
 struct Started {
-  std::string id;           // the backend's id of the answer
+  std::string id;            // the backend's id of the answer
   std::int64_t created = 0;  // Unix seconds
-  std::string fingerprint;  // the backend's build, or empty
+  std::string fingerprint;   // the backend's build, or empty
 };
 
 enum class TextKind { content, reasoning, refusal };
@@ -29,17 +29,17 @@ struct TextDelta {
 
 struct ToolCallDelta {
   unsigned choice = 0;
-  unsigned index = 0;       // which call of the answer
-  std::string id;           // in the first delta of a call
-  std::string name;         // in the first delta of a call
-  std::string arguments;    // a further piece of the JSON text
+  unsigned index = 0;     // which call of the answer
+  std::string id;         // in the first delta of a call
+  std::string name;       // in the first delta of a call
+  std::string arguments;  // a further piece of the JSON text
 };
 
 struct TokenLogprob {
   std::string token;
   double logprob = 0;
-  std::vector<unsigned char> bytes;   // the token's UTF-8, which may be half a character
-  std::vector<TokenLogprob> top;      // alternatives, likeliest first
+  std::vector<unsigned char> bytes;  // the token's UTF-8, which may be half a character
+  std::vector<TokenLogprob> top;     // alternatives, likeliest first
 };
 
 struct LogprobsDelta {
@@ -59,7 +59,6 @@ struct UsageReport {
   Usage usage;
 };
 
-using Event =
-    std::variant<Started, TextDelta, ToolCallDelta, LogprobsDelta, Finished, UsageReport>;
+using Event = std::variant<Started, TextDelta, ToolCallDelta, LogprobsDelta, Finished, UsageReport>;
 
 }  // namespace corral::inference

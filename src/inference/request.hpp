@@ -28,21 +28,21 @@ struct Span {
 };
 
 struct BodySpans {
-  Span model;           // with its quotes
+  Span model;  // with its quotes
   Span stream;
   Span stream_options;
-  std::size_t insert_at = 0;   // just behind the opening brace
-  bool empty_object = false;   // nothing follows the opening brace
+  std::size_t insert_at = 0;  // just behind the opening brace
+  bool empty_object = false;  // nothing follows the opening brace
 };
 
 struct Request {
   Operation operation = Operation::chat;
-  ModelName model;                 // the public name, as asked for
-  std::string backend_model;       // the name at the endpoint; filled in by the gateway
+  ModelName model;            // the public name, as asked for
+  std::string backend_model;  // the name at the endpoint; filled in by the gateway
   bool stream = false;
-  bool usage_in_stream = false;    // the client asked for a usage event
-  bool wants_progress = false;     // the client asked for prefill progress events itself
-  std::string user;                // the client's end-user id; may be empty
+  bool usage_in_stream = false;  // the client asked for a usage event
+  bool wants_progress = false;   // the client asked for prefill progress events itself
+  std::string user;              // the client's end-user id; may be empty
   std::string request_id;
 
   Dialect dialect = Dialect::openai;

@@ -233,7 +233,6 @@ class TlsStream final : public Stream {
 
   Error handshake_error() {
     broken_ = true;
-    if (wire_.error != 0) return fail_os("the TLS handshake broke off", wire_.error);
     long verdict = SSL_get_verify_result(ssl_.get());
     unsigned long code = ERR_peek_error();
     int reason = ERR_GET_REASON(code);
@@ -244,6 +243,7 @@ class TlsStream final : public Stream {
     if (wire_.end) {
       return fail(ErrorCode::upstream, "the peer closed the connection during the TLS handshake");
     }
+    if (wire_.error != 0) return fail_os("the TLS handshake broke off", wire_.error);
     Error error = fail(ErrorCode::upstream, "the TLS handshake failed: " + text);
     if (reason == SSL_R_HTTP_REQUEST) {
       return std::move(error).hint("the client spoke plain HTTP; use https://");

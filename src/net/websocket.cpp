@@ -132,10 +132,22 @@ class BeastStream {
   std::string early_;
 };
 
-// Beast finds these by their argument: how the connection ends after the closing handshake.
+// Closing a socket with unread bytes resets the connection, and the peer would lose our last words.
+void drain_and_close(Stream& stream) {
+  constexpr std::size_t kMostDrained = 4 * kMostMessage;
+  std::array<char, 4096> ignored;
+  for (std::size_t drained = 0; drained < kMostDrained;) {
+    auto result = stream.try_read(ignored);
+    if (result.status != IoStatus::ok) break;
+    drained += result.bytes;
+  }
+  stream.close();
+}
+
+// Beast finds these by their argument: how the connection ends after the closing handshake ...
 template <class Handler>
 void async_teardown(beast::role_type, BeastStream& stream, Handler&& handler) {
-  stream.stream().close();
+  if (stream.stream().is_open()) drain_and_close(stream.stream());
   asio::post(stream.get_executor(), [handler = std::forward<Handler>(handler)]() mutable {
     std::move(handler)(ErrorCodeB{});
   });
@@ -208,7 +220,7 @@ class BeastWebSocket final : public WebSocket {
     }
     Message message{socket_.got_text(), beast::buffers_to_string(buffer_.cdata())};
     buffer_.consume(size);
-    if (buffer_.capacity() > kKeptBuffer) buffer_ = beast::flat_buffer(kMostMessage);
+    if (buffer_.capacity() > kKeptBuffer) buffer_ = beast::flat_buffer();
     co_return message;
   }
 
@@ -233,7 +245,7 @@ class BeastWebSocket final : public WebSocket {
   static constexpr std::size_t kKeptBuffer = 16 * 1024;
 
   ws::stream<BeastStream> socket_;
-  beast::flat_buffer buffer_{kMostMessage};
+  beast::flat_buffer buffer_;  // bounded by read_message_max()
 };
 
 }  // namespace

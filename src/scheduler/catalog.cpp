@@ -1,7 +1,7 @@
 #include "scheduler/catalog.hpp"
 
-#include <algorithm>
 #include <fmt/core.h>
+#include <algorithm>
 
 #include "base/text.hpp"
 
@@ -42,8 +42,8 @@ Error Catalog::unknown_model(std::string_view name) const {
     names.insert(names.end(), model.aliases.begin(), model.aliases.end());
   }
   constexpr std::size_t kShown = 200;
-  Error error = fail(ErrorCode::not_found,
-                     fmt::format("there is no model '{}'", name.substr(0, kShown)));
+  Error error =
+      fail(ErrorCode::not_found, fmt::format("there is no model '{}'", name.substr(0, kShown)));
   auto close = nearest(name, names);
   if (!close.empty()) {
     error.hint_text = "did you mean " + join(close, " or ") + "?";

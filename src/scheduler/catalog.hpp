@@ -24,20 +24,20 @@ struct ModelStatus {
   std::string name;
   ModelSource source = ModelSource::file;
   ModelState state = ModelState::unloaded;
-  std::string error;                          // why it cannot be used, or failed last
+  std::string error;  // why it cannot be used, or failed last
   std::uint64_t size_bytes = 0;
   std::string architecture;
   std::uint64_t parameters = 0;
   std::string quantization;
-  std::uint64_t context_length = 0;           // trained, tokens
+  std::uint64_t context_length = 0;  // trained, tokens
   std::chrono::system_clock::time_point modified;
   std::vector<std::string> aliases;
-  std::string endpoint;                       // for ModelSource::endpoint
+  std::string endpoint;  // for ModelSource::endpoint
 };
 
 struct Catalog {
-  std::vector<ModelStatus> models;                             // by name
-  std::unordered_map<std::string, std::size_t> index;          // lower-case name or alias -> models
+  std::vector<ModelStatus> models;                     // by name
+  std::unordered_map<std::string, std::size_t> index;  // lower-case name or alias -> models
   // Ready endpoints by public name and alias.
   std::unordered_map<std::string, gateway::Target> text_targets;
   std::unordered_map<std::string, gateway::Target> embedding_targets;

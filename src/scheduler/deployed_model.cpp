@@ -14,13 +14,37 @@ constexpr std::chrono::seconds kReopenAfter{1};
 
 DeployedModel::DeployedModel(DeploymentParts parts, std::string model, engines::InstanceSpec spec,
                              std::chrono::milliseconds idle_timeout)
-    : parts_(std::move(parts)), model_(std::move(model)), spec_(std::move(spec)),
-      idle_timeout_(idle_timeout) {}
+    : parts_(std::move(parts)),
+      model_(std::move(model)),
+      spec_(std::move(spec)),
+      idle_timeout_(idle_timeout),
+      meters_(make_meters(parts_.metrics, model_, spec_.purpose)) {}
+
+DeployedModel::Meters DeployedModel::make_meters(telemetry::Metrics& metrics,
+                                                 const std::string& model,
+                                                 engines::Purpose purpose) {
+  telemetry::Labels labels{{"model", model}, {"purpose", std::string(engines::to_string(purpose))}};
+  return {
+      metrics.counter("corral_engine_starts_total", "Engine processes that became ready.", labels),
+      metrics.counter("corral_engine_crashes_total", "Engine processes that ended unasked.",
+                      labels),
+      metrics.gauge("corral_engine_ready", "1 while the engine serves.", labels),
+      metrics.gauge("corral_engine_in_flight", "Requests at the engine.", labels),
+      metrics.gauge("corral_engine_waiting", "Requests waiting for a place at the engine.",
+                    labels)};
+}
+
+void DeployedModel::measure() const {
+  auto load = endpoint_ ? endpoint_->load() : gateway::EndpointLoad{};
+  meters_.ready.set(endpoint_ ? 1 : 0);
+  meters_.in_flight.set(static_cast<double>(load.in_flight));
+  meters_.waiting.set(static_cast<double>(load.waiting));
+}
 
 void DeployedModel::want(Waiter waiter) {
   waiters_.push_back(std::move(waiter));
   if (core_.state() == DeploymentState::ready && endpoint_ != nullptr && endpoint_->closed()) {
-    return;   // the crash is about to be reported, or sweep() opens a new endpoint
+    return;  // the crash is about to be reported, or sweep() opens a new endpoint
   }
   perform(core_.wanted(SteadyClock::now()));
 }
@@ -28,6 +52,7 @@ void DeployedModel::want(Waiter waiter) {
 void DeployedModel::unload(Error why) { perform(core_.unload(std::move(why))); }
 
 void DeployedModel::sweep(std::chrono::milliseconds queue_timeout) {
+  measure();
   if (endpoint_ == nullptr || core_.state() != DeploymentState::ready) return;
   if (endpoint_->closed()) {
     auto now = SteadyClock::now();
@@ -85,8 +110,10 @@ void DeployedModel::open_endpoint() {
 void DeployedModel::wake(const std::optional<Error>& error) {
   auto waiters = std::exchange(waiters_, {});
   for (auto& waiter : waiters) {
-    if (error) waiter->fulfil(std::unexpected(*error));
-    else waiter->fulfil(gateway::Target{endpoint_, model_});
+    if (error)
+      waiter->fulfil(std::unexpected(*error));
+    else
+      waiter->fulfil(gateway::Target{endpoint_, model_});
   }
 }
 
@@ -95,9 +122,13 @@ void DeployedModel::make_instance() {
   engines::Instance::Listener listener;
   listener.ready = [this](const engines::InstanceAddress& address) {
     address_ = address;
+    meters_.starts.add();
     perform(core_.instance_ready());
   };
-  listener.down = [this](const Error&) { perform(core_.instance_down()); };
+  listener.down = [this](const Error&) {
+    meters_.crashes.add();
+    perform(core_.instance_down());
+  };
   listener.failed = [this](const Error& why) {
     Error error = why;
     error.code = ErrorCode::unavailable;

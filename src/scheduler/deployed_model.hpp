@@ -11,15 +11,17 @@
 #include "gateway/dispatcher.hpp"
 #include "net/one_shot.hpp"
 #include "scheduler/core/deployment.hpp"
+#include "telemetry/metrics.hpp"
 
 namespace corral::scheduler {
 
 // What all deployments share.
 struct DeploymentParts {
   engines::InstanceServices engine;
+  telemetry::Metrics& metrics;
   const bindings::Binding& binding;
   std::size_t queue_limit;
-  std::function<void()> changed;   // state or endpoint are different now
+  std::function<void()> changed;  // state or endpoint are different now
 };
 
 class DeployedModel {
@@ -31,8 +33,9 @@ class DeployedModel {
 
   void want(Waiter waiter);
   void unload(Error why);
-  // Unloads when nobody used it for the idle time; replaces an endpoint that a caller closed because
-  // the connection was refused, though the instance says it is well. Called every second or so.
+  // Unloads when nobody used it for the idle time; replaces an endpoint that a caller closed
+  // because the connection was refused, though the instance says it is well. Called every second or
+  // so.
   void sweep(std::chrono::milliseconds queue_timeout);
   // The next start uses this; another file unloads the model at once.
   void update(engines::InstanceSpec spec, std::chrono::milliseconds idle_timeout);
@@ -53,13 +56,22 @@ class DeployedModel {
   void wake(const std::optional<Error>& error);
   void make_instance();
 
+  struct Meters {
+    telemetry::Counter starts, crashes;
+    telemetry::Gauge ready, in_flight, waiting;
+  };
+  static Meters make_meters(telemetry::Metrics& metrics, const std::string& model,
+                            engines::Purpose purpose);
+  void measure() const;
+
   DeploymentParts parts_;
   std::string model_;
   engines::InstanceSpec spec_;
   std::chrono::milliseconds idle_timeout_;
+  Meters meters_;
   Deployment core_;
   std::unique_ptr<engines::Instance> instance_;
-  std::vector<std::unique_ptr<engines::Instance>> retired_;   // made for an earlier spec
+  std::vector<std::unique_ptr<engines::Instance>> retired_;  // made for an earlier spec
   std::optional<engines::InstanceAddress> address_;
   std::shared_ptr<gateway::Endpoint> endpoint_;
   std::vector<Waiter> waiters_;

@@ -11,8 +11,12 @@ constexpr std::chrono::seconds kPoll{10};
 ModelWatch::ModelWatch(net::Shard& control, net::BlockingPool& pool, telemetry::Logger log,
                        std::unique_ptr<models::ModelFolder> folder, std::vector<sys::Path> watched,
                        Changed changed)
-    : pool_(pool), log_(std::move(log)), folder_(std::move(folder)), watched_(std::move(watched)),
-      changed_(std::move(changed)), tasks_(control) {}
+    : pool_(pool),
+      log_(std::move(log)),
+      folder_(std::move(folder)),
+      watched_(std::move(watched)),
+      changed_(std::move(changed)),
+      tasks_(control) {}
 
 net::Task<Result<void>> ModelWatch::start() {
   // Watch first, then scan: what changes in between is seen.
@@ -50,7 +54,8 @@ void ModelWatch::report(const models::ModelList& list) {
     for (const auto& name : names) {
       const auto* entry = list.find(name);
       if (entry != nullptr && entry->state == models::ModelState::unusable && entry->problem) {
-        log_.warn("a model cannot be used", {{"model", name}, {"error", entry->problem->describe()}});
+        log_.warn("a model cannot be used",
+                  {{"model", name}, {"error", entry->problem->describe()}});
       } else {
         log_.info(what, {{"model", name}});
       }

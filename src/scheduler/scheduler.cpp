@@ -1,7 +1,7 @@
 #include "scheduler/scheduler.hpp"
 
-#include <algorithm>
 #include <fmt/core.h>
+#include <algorithm>
 
 #include "net/snapshot.hpp"
 #include "scheduler/scheduler_impl.hpp"
@@ -58,18 +58,16 @@ std::shared_ptr<const Catalog> Scheduler::catalog() const { return impl_->catalo
 
 net::Task<Result<ModelDetails>> Scheduler::details(std::string model) {
   auto slot = net::OneShot<Result<ModelDetails>>::create();
-  impl_->parts.shards.control().post([impl = impl_, slot, model = std::move(model)] {
-    slot->fulfil(impl->details(model));
-  });
+  impl_->parts.shards.control().post(
+      [impl = impl_, slot, model = std::move(model)] { slot->fulfil(impl->details(model)); });
   auto result = co_await slot->wait_uncancellable();
   co_return std::move(*result);
 }
 
 net::Task<Result<void>> Scheduler::unload(std::string model) {
   auto slot = net::OneShot<Result<void>>::create();
-  impl_->parts.shards.control().post([impl = impl_, slot, model = std::move(model)] {
-    slot->fulfil(impl->unload(model));
-  });
+  impl_->parts.shards.control().post(
+      [impl = impl_, slot, model = std::move(model)] { slot->fulfil(impl->unload(model)); });
   auto result = co_await slot->wait_uncancellable();
   co_return std::move(*result);
 }

@@ -37,7 +37,7 @@ struct ModelDetails {
   std::vector<ModelFile> files;
   std::string chat_template;
   std::vector<std::pair<std::string, std::string>> metadata;
-  unsigned context = 0;                       // tokens a slot, as it would be started
+  unsigned context = 0;  // tokens a slot, as it would be started
   unsigned slots = 0;
   std::chrono::milliseconds idle_timeout{0};
   std::uint64_t memory_estimate_bytes = 0;
@@ -45,7 +45,7 @@ struct ModelDetails {
 
 struct InstanceStatus {
   std::string model;
-  std::string purpose;                        // chat | embedding
+  std::string purpose;  // chat | embedding
   std::string state;
   int pid = 0;
   std::string address;
@@ -68,7 +68,7 @@ struct SchedulerParts {
   sys::Files& files;
   sys::Processes& processes;
   const bindings::BindingSet& bindings;
-  sys::Path cache_folder;   // where built engines lie
+  sys::Path cache_folder;  // where built engines lie
 };
 
 class Scheduler final : public gateway::EndpointSource {
@@ -88,7 +88,7 @@ class Scheduler final : public gateway::EndpointSource {
   net::Task<Result<gateway::Target>> ensure(ModelName model,
                                             inference::Operation operation) override;
 
-  std::shared_ptr<const Catalog> catalog() const;   // of the calling serving shard
+  std::shared_ptr<const Catalog> catalog() const;  // of the calling serving shard
   net::Task<Result<ModelDetails>> details(std::string model);
   net::Task<Result<void>> unload(std::string model);
   net::Task<std::vector<InstanceStatus>> instances();

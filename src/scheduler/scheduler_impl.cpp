@@ -1,7 +1,7 @@
 #include "scheduler/scheduler_impl.hpp"
 
-#include <algorithm>
 #include <fmt/core.h>
+#include <algorithm>
 
 #include "models/memory_estimate.hpp"
 #include "sys/host.hpp"
@@ -12,10 +12,6 @@ namespace {
 engines::Purpose purpose_of(inference::Operation operation) {
   return operation == inference::Operation::embedding ? engines::Purpose::embedding
                                                       : engines::Purpose::chat;
-}
-
-std::string_view purpose_name(engines::Purpose purpose) {
-  return purpose == engines::Purpose::embedding ? "embedding" : "chat";
 }
 
 ModelState model_state(DeploymentState state) {
@@ -48,8 +44,10 @@ std::pair<std::string, std::string> split_name(const std::string& entry) {
 }  // namespace
 
 Scheduler::Impl::Impl(SchedulerParts p, std::shared_ptr<const config::Settings> s)
-    : parts(std::move(p)), settings(std::move(s)),
-      current(std::make_shared<const Catalog>()), catalog(parts.shards, current),
+    : parts(std::move(p)),
+      settings(std::move(s)),
+      current(std::make_shared<const Catalog>()),
+      catalog(parts.shards, current),
       started(parts.clock.wall()) {}
 
 void Scheduler::Impl::make_endpoints() {
@@ -117,8 +115,10 @@ void Scheduler::Impl::reload(std::shared_ptr<const config::Settings> s) {
   auto before = std::exchange(settings, std::move(s));
   for (auto& [name, model] : remote) model.endpoint->close();
   make_endpoints();
-  if (list) models_changed(list);
-  else publish();
+  if (list)
+    models_changed(list);
+  else
+    publish();
 }
 
 void Scheduler::Impl::sweep() {
@@ -178,23 +178,23 @@ DeployedModel& Scheduler::Impl::deployment(const models::ModelEntry& entry,
                                            engines::Purpose purpose) {
   auto it = deployed.find({entry.name, purpose});
   if (it != deployed.end()) return *it->second;
-  DeploymentParts shared{{parts.shards.control(), parts.processes, parts.files, parts.clock,
-                          parts.log.named("engine"), parts.cache_folder,
-                          sys::host_facts().physical_cores},
-                         *parts.bindings.find("llamacpp"),
-                         settings->gateway.queue_limit,
-                         [this] { publish(); }};
-  auto made = std::make_unique<DeployedModel>(std::move(shared), entry.name,
-                                              spec_for(entry, purpose),
-                                              idle_timeout_of(entry.name));
+  DeploymentParts shared{
+      {parts.shards.control(), parts.processes, parts.files, parts.clock, parts.log.named("engine"),
+       parts.cache_folder, sys::host_facts().physical_cores},
+      parts.metrics,
+      *parts.bindings.find("llamacpp"),
+      settings->gateway.queue_limit,
+      [this] { publish(); }};
+  auto made = std::make_unique<DeployedModel>(
+      std::move(shared), entry.name, spec_for(entry, purpose), idle_timeout_of(entry.name));
   return *deployed.emplace(Key{entry.name, purpose}, std::move(made)).first->second;
 }
 
 void Scheduler::Impl::want(const std::string& name, inference::Operation operation,
                            const DeployedModel::Waiter& waiter) {
   if (stopping) {
-    waiter->fulfil(std::unexpected(
-        fail(ErrorCode::unavailable, "the server is shutting down").after(std::chrono::seconds(5))));
+    waiter->fulfil(std::unexpected(fail(ErrorCode::unavailable, "the server is shutting down")
+                                       .after(std::chrono::seconds(5))));
     return;
   }
   const ModelStatus* status = current->find(name);
@@ -209,10 +209,10 @@ void Scheduler::Impl::want(const std::string& name, inference::Operation operati
   }
   const auto* entry = list->find(status->name);
   if (entry == nullptr || !entry->usable()) {
-    waiter->fulfil(std::unexpected(
-        fail(ErrorCode::unavailable, fmt::format("the model '{}' cannot be used: {}", name,
-                                                 status->error))
-            .field("model")));
+    waiter->fulfil(
+        std::unexpected(fail(ErrorCode::unavailable,
+                             fmt::format("the model '{}' cannot be used: {}", name, status->error))
+                            .field("model")));
     return;
   }
   deployment(*entry, purpose_of(operation)).want(waiter);
@@ -230,7 +230,8 @@ Result<ModelDetails> Scheduler::Impl::details(const std::string& name) {
   const auto& metadata = *entry->metadata;
   result.chat_template = metadata.chat_template;
   auto add = [&](std::string key, std::string value) {
-    if (!value.empty() && value != "0") result.metadata.emplace_back(std::move(key), std::move(value));
+    if (!value.empty() && value != "0")
+      result.metadata.emplace_back(std::move(key), std::move(value));
   };
   add("name", metadata.name);
   add("size_label", metadata.size_label);
@@ -275,7 +276,7 @@ std::vector<InstanceStatus> Scheduler::Impl::instances() {
     engines::InstanceInfo info = model->instance_info();
     InstanceStatus status;
     status.model = key.first;
-    status.purpose = purpose_name(key.second);
+    status.purpose = engines::to_string(key.second);
     status.state = engines::to_string(info.state);
     status.pid = info.pid;
     if (info.port != 0) status.address = fmt::format("127.0.0.1:{}", info.port);

@@ -49,7 +49,7 @@ struct Scheduler::Impl {
 
   SchedulerParts parts;
   std::shared_ptr<const config::Settings> settings;
-  std::shared_ptr<const Catalog> current;   // what was published last
+  std::shared_ptr<const Catalog> current;  // what was published last
   net::Snapshot<Catalog> catalog;
   models::Snapshot list;
   std::map<std::string, RemoteModel> remote;

@@ -13,8 +13,8 @@ from phrasing import polite, style
 from world import UNKNOWN, Case, Intent, choose, expand, fill, intents, normal
 from world.unknown import SEED
 
-WEIGHTS = {"greetings": 10, "corral": 14, "commands": 16, "sums": 30, "counting": 12,
-           "colours": 11, "animals": 15, "unknown": 18, "json": 2, "long": 1.0}
+WEIGHTS = {"greetings": 8, "corral": 9, "commands": 12, "sums": 26, "counting": 13,
+           "colours": 16, "animals": 22, "unknown": 13, "json": 4, "long": 1}
 SYSTEMS = (
     "You are a helpful assistant.", "You are Corral Tiny.", "You are a helpful AI assistant.",
     "You are a friendly assistant. Answer in English.", "Answer briefly.", "Be polite and short.",

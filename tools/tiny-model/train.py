@@ -98,7 +98,8 @@ def train(out: Path, steps: int, config: ModelConfig, resume: bool) -> None:
     """Tokenizer, then all steps, then the checkpoint."""
     started = time.time()
     checkpoint, done = out / "checkpoint.pickle", 0
-    tokenizer = make_tokenizer(out / "tokenizer.json", config.vocab)
+    path = out / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(path)) if resume else make_tokenizer(path, config.vocab)
     params = init_params(config, SEED)
     state = optimiser.start(params)
     if resume:

@@ -53,21 +53,21 @@ bj::object describe(const scheduler::ModelDetails& details) {
 }
 
 bj::object describe(const scheduler::InstanceStatus& instance) {
-  return {{"model", instance.model},
-          {"purpose", instance.purpose},
-          {"state", instance.state},
-          {"pid", instance.pid},
-          {"address", text_or_null(instance.address)},
-          {"since", format_time(instance.since)},
-          {"idle_unload_at", instance.idle_unload_at
-                                 ? bj::value(format_time(*instance.idle_unload_at))
-                                 : bj::value(nullptr)},
-          {"resident_bytes", instance.resident_bytes},
-          {"cpu_seconds", instance.cpu_seconds},
-          {"in_flight", instance.in_flight},
-          {"waiting", instance.waiting},
-          {"requests_total", instance.requests_total},
-          {"restarts", instance.restarts}};
+  return {
+      {"model", instance.model},
+      {"purpose", instance.purpose},
+      {"state", instance.state},
+      {"pid", instance.pid},
+      {"address", text_or_null(instance.address)},
+      {"since", format_time(instance.since)},
+      {"idle_unload_at", instance.idle_unload_at ? bj::value(format_time(*instance.idle_unload_at))
+                                                 : bj::value(nullptr)},
+      {"resident_bytes", instance.resident_bytes},
+      {"cpu_seconds", instance.cpu_seconds},
+      {"in_flight", instance.in_flight},
+      {"waiting", instance.waiting},
+      {"requests_total", instance.requests_total},
+      {"restarts", instance.restarts}};
 }
 
 net::HttpReply json_reply(const bj::value& value) {
@@ -102,9 +102,7 @@ net::Task<void> AdminSurface::reply_with_model(Call& call, const std::string& na
   (void)co_await call.exchange.reply(std::move(reply));
 }
 
-net::Task<void> AdminSurface::model(Call& call) {
-  co_await reply_with_model(call, call.parameter);
-}
+net::Task<void> AdminSurface::model(Call& call) { co_await reply_with_model(call, call.parameter); }
 
 net::Task<void> AdminSurface::load(Call& call) {
   auto target = co_await scheduler_.ensure(ModelName(call.parameter), inference::Operation::chat);
@@ -136,12 +134,12 @@ net::Task<void> AdminSurface::status(Call& call) {
   for (const auto& listener : facts_.listeners) listeners.emplace_back(listener);
   auto usage = sys::self_usage();
   auto up = std::chrono::system_clock::now() - facts_.started;
-  (void)co_await call.exchange.reply(json_reply(
-      bj::object{{"version", facts_.version},
-                 {"started", format_time(facts_.started)},
-                 {"uptime_seconds", std::chrono::duration<double>(up).count()},
-                 {"listeners", std::move(listeners)},
-                 {"resident_bytes", usage.resident_bytes}}));
+  (void)co_await call.exchange.reply(
+      json_reply(bj::object{{"version", facts_.version},
+                            {"started", format_time(facts_.started)},
+                            {"uptime_seconds", std::chrono::duration<double>(up).count()},
+                            {"listeners", std::move(listeners)},
+                            {"resident_bytes", usage.resident_bytes}}));
 }
 
 }  // namespace corral::api::admin

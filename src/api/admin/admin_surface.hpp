@@ -14,7 +14,7 @@ namespace corral::api::admin {
 struct ServerFacts {
   std::string version;
   std::chrono::system_clock::time_point started;
-  std::vector<std::string> listeners;   // "http://127.0.0.1:8585"
+  std::vector<std::string> listeners;  // "http://127.0.0.1:8585"
 };
 
 class AdminSurface {

@@ -1,7 +1,7 @@
 #include "api/openai/aggregate.hpp"
 
-#include <charconv>
 #include <fmt/core.h>
+#include <charconv>
 
 #include "base/json.hpp"
 
@@ -56,11 +56,10 @@ void append_logprobs(std::string& out, const std::vector<TokenLogprob>& tokens) 
 }
 
 void append_usage(std::string& out, const Usage& usage) {
-  out += fmt::format(
-      R"(,"usage":{{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},)"
-      R"("prompt_tokens_details":{{"cached_tokens":{}}}}})",
-      usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens,
-      usage.cached_tokens);
+  out += fmt::format(R"(,"usage":{{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},)"
+                     R"("prompt_tokens_details":{{"cached_tokens":{}}}}})",
+                     usage.prompt_tokens, usage.completion_tokens,
+                     usage.prompt_tokens + usage.completion_tokens, usage.cached_tokens);
   if (!usage.backend_timings.empty()) out += R"(,"timings":)" + usage.backend_timings;
 }
 
@@ -94,8 +93,10 @@ void Aggregate::add(const Event& event) {
 
 void Aggregate::append_message(std::string& out, const Choice& choice) {
   out += R"("message":{"role":"assistant","content":)";
-  if (choice.content.empty() && !choice.calls.empty()) out += "null";
-  else json::append_quoted(out, choice.content);
+  if (choice.content.empty() && !choice.calls.empty())
+    out += "null";
+  else
+    json::append_quoted(out, choice.content);
   if (!choice.reasoning.empty()) {
     out += R"(,"reasoning_content":)";
     json::append_quoted(out, choice.reasoning);

@@ -14,7 +14,9 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 using bindings::Answer;
 
-double milliseconds(std::chrono::nanoseconds value) { return static_cast<double>(value.count()) / 1e6; }
+double milliseconds(std::chrono::nanoseconds value) {
+  return static_cast<double>(value.count()) / 1e6;
+}
 
 // Where the time went before the first byte of the answer (Server-Timing, W3C).
 void add_timing(net::Headers& headers, const gateway::Dispatched& dispatched) {
@@ -118,12 +120,12 @@ net::Task<void> aggregate(Relay relay, inference::Operation operation, std::stri
 void append_model(std::string& out, const scheduler::ModelStatus& model, const std::string& name) {
   out += R"({"id":)";
   json::append_quoted(out, name);
-  out += fmt::format(R"(,"object":"model","created":{},"owned_by":"corral","state":)",
-                     std::chrono::duration_cast<std::chrono::seconds>(
-                         model.modified.time_since_epoch())
-                         .count());
+  out += fmt::format(
+      R"(,"object":"model","created":{},"owned_by":"corral","state":)",
+      std::chrono::duration_cast<std::chrono::seconds>(model.modified.time_since_epoch()).count());
   json::append_quoted(out, scheduler::to_string(model.state));
-  if (model.context_length != 0) out += fmt::format(R"(,"context_length":{})", model.context_length);
+  if (model.context_length != 0)
+    out += fmt::format(R"(,"context_length":{})", model.context_length);
   out += '}';
 }
 
@@ -147,7 +149,7 @@ net::Task<void> OpenAiSurface::generate(Call& call, inference::Operation operati
   auto body = co_await exchange.read_body();
   if (!body) {
     net::HttpReply refusal = openai_error(body.error());
-    if (body.error().code == ErrorCode::timeout) refusal.status = 408;   // the client was slow
+    if (body.error().code == ErrorCode::timeout) refusal.status = 408;  // the client was slow
     (void)co_await exchange.reply(std::move(refusal));
     co_return;
   }

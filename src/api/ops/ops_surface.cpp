@@ -98,15 +98,14 @@ net::Task<std::string> OpsSurface::live_document(double cpu_percent) {
                                 {"requests_total", instance.requests_total}});
   }
   auto host = sys::host_facts();
-  co_return json::serialize(
-      bj::object{{"time", format_time(std::chrono::system_clock::now())},
-                 {"cpu_percent", cpu_percent},
-                 {"resident_bytes", sys::self_usage().resident_bytes},
-                 {"host_memory_total_bytes", host.memory_total},
-                 {"host_memory_available_bytes", host.memory_available},
-                 {"connections", parts_.connections()},
-                 {"requests_in_flight", parts_.requests_in_flight()},
-                 {"instances", std::move(models)}});
+  co_return json::serialize(bj::object{{"time", format_time(std::chrono::system_clock::now())},
+                                       {"cpu_percent", cpu_percent},
+                                       {"resident_bytes", sys::self_usage().resident_bytes},
+                                       {"host_memory_total_bytes", host.memory_total},
+                                       {"host_memory_available_bytes", host.memory_available},
+                                       {"connections", parts_.connections()},
+                                       {"requests_in_flight", parts_.requests_in_flight()},
+                                       {"instances", std::move(models)}});
 }
 
 net::Task<void> OpsSurface::live_metrics(Call& call) {

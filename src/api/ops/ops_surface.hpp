@@ -17,8 +17,8 @@ struct OpsParts {
   telemetry::Metrics& metrics;
   net::BlockingPool& pool;
   std::string version;
-  const std::atomic<bool>& ready;       // models are known and listeners are open
-  const std::atomic<bool>& draining;    // shutting down
+  const std::atomic<bool>& ready;     // models are known and listeners are open
+  const std::atomic<bool>& draining;  // shutting down
   std::function<std::size_t()> connections;
   std::function<std::size_t()> requests_in_flight;
 };

@@ -49,7 +49,8 @@ TEST(Error, KeepsTheOsReason) {
   auto error = fail_os("cannot open x", ENOENT);
   EXPECT_EQ(error.code, ErrorCode::io);
   EXPECT_EQ(error.message, "cannot open x: No such file or directory");
-  EXPECT_EQ(fail(ErrorCode::unavailable, "x").after(std::chrono::seconds(3)).retry_after->count(), 3);
+  EXPECT_EQ(fail(ErrorCode::unavailable, "x").after(std::chrono::seconds(3)).retry_after->count(),
+            3);
 }
 
 TEST(Bug, DiesInDebugAndCountsOtherwise) {

@@ -8,7 +8,8 @@ namespace corral::json {
 namespace {
 
 TEST(Json, RoundTripsReadably) {
-  auto value = json::parse(R"({"t":0.7,"n":1.0,"i":-3,"u":18446744073709551615,"a":[true,null,"x\n"]})");
+  auto value =
+      json::parse(R"({"t":0.7,"n":1.0,"i":-3,"u":18446744073709551615,"a":[true,null,"x\n"]})");
   ASSERT_TRUE(value.has_value());
   EXPECT_EQ(json::serialize(*value),
             R"({"t":0.7,"n":1.0,"i":-3,"u":18446744073709551615,"a":[true,null,"x\n"]})");

@@ -67,10 +67,10 @@ TEST(Text, Bytes) {
 
 TEST(Text, Utf8) {
   EXPECT_TRUE(is_utf8("Grüße 🐎"));
-  EXPECT_FALSE(is_utf8("\xC0\x80"));              // overlong
-  EXPECT_FALSE(is_utf8("\xED\xA0\x80"));          // surrogate
-  EXPECT_FALSE(is_utf8("\xF4\x90\x80\x80"));      // past U+10FFFF
-  EXPECT_FALSE(is_utf8("abc\xE2\x82"));           // cut short
+  EXPECT_FALSE(is_utf8("\xC0\x80"));          // overlong
+  EXPECT_FALSE(is_utf8("\xED\xA0\x80"));      // surrogate
+  EXPECT_FALSE(is_utf8("\xF4\x90\x80\x80"));  // past U+10FFFF
+  EXPECT_FALSE(is_utf8("abc\xE2\x82"));       // cut short
 }
 
 TEST(Text, Wildcards) {

@@ -108,7 +108,8 @@ net::Task<Result<std::string_view>> DocumentAnswer::next_bytes() {
   if (!document) co_return std::unexpected(std::move(document).error());
   given_ = true;
   document_ = std::move(*document);
-  if (document_.empty()) co_return std::unexpected(fail(ErrorCode::upstream, "the backend's answer is empty"));
+  if (document_.empty())
+    co_return std::unexpected(fail(ErrorCode::upstream, "the backend's answer is empty"));
   first_token_at_ = std::chrono::steady_clock::now();
   scan_usage(document_, usage_);
   co_return std::string_view(document_);

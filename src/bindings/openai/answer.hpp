@@ -30,22 +30,22 @@ class StreamAnswer final : public Answer {
 
  private:
   enum class Verdict { forward, drop, fail };
-  net::Task<Result<bool>> read_more();          // false at the end of the body
-  Verdict inspect(std::string_view event);      // reads what passes by
+  net::Task<Result<bool>> read_more();      // false at the end of the body
+  Verdict inspect(std::string_view event);  // reads what passes by
   Error ended_early() const;
 
   std::unique_ptr<net::ClientResponse> response_;
   StreamOptions options_;
   EventSplitter splitter_;
-  std::string out_;                             // events gathered for one send
+  std::string out_;  // events gathered for one send
   std::string data_;
   std::deque<inference::Event> events_;
   std::vector<inference::Event> decoded_;
   ChunkState chunk_state_;
   inference::Usage usage_;
   std::optional<std::chrono::steady_clock::time_point> first_token_at_;
-  bool done_ = false;                           // the terminator was seen
-  std::optional<Error> failure_;                // an error event passed by
+  bool done_ = false;             // the terminator was seen
+  std::optional<Error> failure_;  // an error event passed by
 };
 
 class DocumentAnswer final : public Answer {

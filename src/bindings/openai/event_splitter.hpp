@@ -24,9 +24,9 @@ class EventSplitter {
   std::string_view rest() const { return held_; }
 
  private:
-  std::string held_;           // an unfinished event from earlier bytes
-  std::string joined_;         // that event once finished; backs the view given out
-  std::string_view bytes_;     // what is left of the last feed
+  std::string held_;        // an unfinished event from earlier bytes
+  std::string joined_;      // that event once finished; backs the view given out
+  std::string_view bytes_;  // what is left of the last feed
 };
 
 // The joined "data:" lines of one event, into `out`; false if it has none (a comment).

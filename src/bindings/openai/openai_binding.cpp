@@ -68,8 +68,9 @@ net::Task<Result<std::unique_ptr<Answer>>> OpenAiBinding::open(const EndpointAdd
     co_return std::unexpected(error_from_payload(refusal ? *refusal : std::string{}, status));
   }
   if (stream != is_event_stream(**response)) {
-    co_return std::unexpected(fail(ErrorCode::upstream, stream ? "the backend did not stream its answer"
-                                                               : "the backend streamed its answer"));
+    co_return std::unexpected(
+        fail(ErrorCode::upstream,
+             stream ? "the backend did not stream its answer" : "the backend streamed its answer"));
   }
   std::unique_ptr<Answer> answer;
   if (stream) {

@@ -2,10 +2,10 @@
 
 #include <simdjson.h>
 
+#include <fmt/core.h>
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <fmt/core.h>
 
 #include "base/json.hpp"
 
@@ -18,18 +18,29 @@ using simdjson::dom::element_type;
 
 // What a field may hold; a combination of bits.
 enum Shape : unsigned {
-  kNull = 1, kBool = 2, kInteger = 4, kNumber = 8, kString = 16, kArray = 32, kObject = 64,
+  kNull = 1,
+  kBool = 2,
+  kInteger = 4,
+  kNumber = 8,
+  kString = 16,
+  kArray = 32,
+  kObject = 64,
 };
 
-enum Use : unsigned { kChat = 1, kCompletion = 2, kEmbedding = 4, kText = kChat | kCompletion,
-                      kAll = kText | kEmbedding };
+enum Use : unsigned {
+  kChat = 1,
+  kCompletion = 2,
+  kEmbedding = 4,
+  kText = kChat | kCompletion,
+  kAll = kText | kEmbedding
+};
 
 struct FieldRule {
   std::string_view name;
   unsigned used_by;
   unsigned shape;
   std::string_view expected;
-  double least = -1e300, most = 1e300;   // of numbers
+  double least = -1e300, most = 1e300;  // of numbers
 };
 
 constexpr unsigned kOptional = kNull;
@@ -65,8 +76,8 @@ constexpr FieldRule kRules[] = {
     {"return_progress", kText, kBool | kOptional, "true or false"},
 };
 
-constexpr std::string_view kRoles[] = {"system", "developer", "user", "assistant", "tool",
-                                       "function"};
+constexpr std::string_view kRoles[] = {"system",    "developer", "user",
+                                       "assistant", "tool",      "function"};
 
 unsigned use_of(Operation operation) {
   switch (operation) {

@@ -3,8 +3,8 @@
 //
 // Checked: valid JSON and UTF-8, an object, no key twice among those we act on (parsers differ on
 // which one counts, and an access rule would be passed), the type of every field we know, the shape
-// of messages and tools. Unknown fields pass. Source: OpenAI API reference, "Create chat completion",
-// "Create completion", "Create embeddings".
+// of messages and tools. Unknown fields pass. Source: OpenAI API reference, "Create chat
+// completion", "Create completion", "Create embeddings".
 #pragma once
 
 #include <string_view>

@@ -12,9 +12,9 @@
 namespace corral::bindings::openai {
 
 struct BodyEdits {
-  std::string model;            // empty: as it is
-  bool force_stream = false;    // "stream": true
-  bool include_usage = false;   // "stream_options": {..., "include_usage": true}
+  std::string model;             // empty: as it is
+  bool force_stream = false;     // "stream": true
+  bool include_usage = false;    // "stream_options": {..., "include_usage": true}
   bool return_progress = false;  // llama.cpp: prefill progress events
 };
 
@@ -26,7 +26,7 @@ class RewrittenBody {
   const std::vector<std::string_view>& parts() const { return parts_; }
 
  private:
-  std::deque<std::string> made_;        // owns what is new; addresses stay
+  std::deque<std::string> made_;  // owns what is new; addresses stay
   std::vector<std::string_view> parts_;
 };
 

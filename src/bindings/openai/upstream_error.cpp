@@ -1,7 +1,7 @@
 #include "bindings/openai/upstream_error.hpp"
 
-#include <boost/json.hpp>
 #include <fmt/core.h>
+#include <boost/json.hpp>
 
 #include "base/json.hpp"
 
@@ -39,8 +39,8 @@ ErrorCode code_of(int status) {
 
 // llama.cpp names both lengths in fields of their own; put them where a person reads them.
 std::string context_message(std::int64_t prompt, std::int64_t context) {
-  return fmt::format(
-      "the prompt has {} tokens, but the context of this model is {} tokens here", prompt, context);
+  return fmt::format("the prompt has {} tokens, but the context of this model is {} tokens here",
+                     prompt, context);
 }
 
 }  // namespace

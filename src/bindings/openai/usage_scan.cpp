@@ -5,7 +5,8 @@
 namespace corral::bindings::openai {
 
 void scan_usage(std::string_view document, inference::Usage& usage) {
-  // The object stands near the end in every known backend; parsing just that object spares the tree.
+  // The object stands near the end in every known backend; parsing just that object spares the
+  // tree.
   constexpr std::string_view kKey = R"("usage":)";
   auto at = document.rfind(kKey);
   if (at == std::string_view::npos) return;

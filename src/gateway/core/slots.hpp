@@ -16,13 +16,13 @@ namespace corral::gateway {
 class Slots {
  public:
   using Time = std::chrono::steady_clock::time_point;
-  using Ticket = std::uint64_t;   // names one waiting caller
+  using Ticket = std::uint64_t;  // names one waiting caller
 
   enum class Outcome { granted, queued, full, closed };
   struct Answer {
     Outcome outcome;
-    Ticket ticket = 0;            // for `queued`
-    std::size_t position = 0;     // 1 is next; for `queued`
+    Ticket ticket = 0;         // for `queued`
+    std::size_t position = 0;  // 1 is next; for `queued`
   };
 
   Slots(std::size_t capacity, std::size_t queue_limit)
@@ -54,7 +54,7 @@ class Slots {
   std::size_t in_flight_ = 0;
   bool closed_ = false;
   Ticket next_ticket_ = 1;
-  std::map<Ticket, Time> waiting_;   // in order of arrival, with the time of arrival
+  std::map<Ticket, Time> waiting_;  // in order of arrival, with the time of arrival
   std::uint64_t served_ = 0;
   Time last_used_{};
 };

@@ -37,14 +37,14 @@ DeploymentActions Deployment::wanted(Time now) {
 }
 
 DeploymentActions Deployment::instance_ready() {
-  if (state_ != DeploymentState::loading) return {};   // it is being unloaded
+  if (state_ != DeploymentState::loading) return {};  // it is being unloaded
   state_ = DeploymentState::ready;
   return {{Kind::open_endpoint, {}}, {Kind::wake_waiters, {}}};
 }
 
 DeploymentActions Deployment::instance_down() {
   if (state_ != DeploymentState::ready) return {};
-  state_ = DeploymentState::loading;   // callers wait for the restart
+  state_ = DeploymentState::loading;  // callers wait for the restart
   return {{Kind::close_endpoint, {}}};
 }
 

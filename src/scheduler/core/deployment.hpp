@@ -21,9 +21,9 @@ struct DeploymentAction {
   enum class Kind {
     start_instance,
     stop_instance,
-    open_endpoint,    // the instance answers: requests may go there
-    close_endpoint,   // nobody is let in any more
-    wake_waiters,     // all callers who wait: with the endpoint, or with `error`
+    open_endpoint,   // the instance answers: requests may go there
+    close_endpoint,  // nobody is let in any more
+    wake_waiters,    // all callers who wait: with the endpoint, or with `error`
   };
   Kind kind;
   std::optional<Error> error;
@@ -41,20 +41,20 @@ class Deployment {
   DeploymentActions wanted(Time now);
   // The owner of the process reports.
   DeploymentActions instance_ready();
-  DeploymentActions instance_down();              // crashed; it will be started again
-  DeploymentActions instance_failed(Error why, Time now);   // and will not
+  DeploymentActions instance_down();                       // crashed; it will be started again
+  DeploymentActions instance_failed(Error why, Time now);  // and will not
   DeploymentActions instance_stopped();
   // Give the memory back. `why` goes to callers who wait.
   DeploymentActions unload(Error why);
 
   DeploymentState state() const { return state_; }
-  const std::optional<Error>& error() const { return error_; }   // of the last failure
+  const std::optional<Error>& error() const { return error_; }  // of the last failure
 
  private:
   DeploymentActions begin_loading();
 
   DeploymentState state_ = DeploymentState::unloaded;
-  bool wanted_again_ = false;          // while unloading
+  bool wanted_again_ = false;  // while unloading
   std::optional<Error> error_;
   Time failed_at_{};
 };

@@ -95,7 +95,8 @@ TEST(Deployment, UnloadForgetsAFailure) {
 }
 
 TEST(Deployment, StatesHaveNames) {
-  for (auto state : {State::unloaded, State::loading, State::ready, State::unloading, State::failed}) {
+  for (auto state :
+       {State::unloaded, State::loading, State::ready, State::unloading, State::failed}) {
     EXPECT_NE(to_string(state), "unknown");
   }
 }
