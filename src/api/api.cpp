@@ -26,8 +26,7 @@ net::HttpReply wrong_method(const net::HttpRequest& request, const std::string& 
   Error error = fail(ErrorCode::invalid_argument,
                      fmt::format("{} does not take {}", request.path, request.method))
                     .hint("use " + allowed);
-  net::HttpReply reply = error_reply(surface_of(request.path), error);
-  reply.status = 405;
+  net::HttpReply reply = error_reply(surface_of(request.path), error, 405);
   reply.headers.set("allow", allowed);
   return reply;
 }

@@ -4,7 +4,7 @@
 // control. Lifecycle: outlives the HttpServer that calls it.
 #pragma once
 
-#include <chrono>
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -34,6 +34,7 @@ class Api {
   // Requests that the server refused before `handle` saw them.
   void observe(const net::HttpRequest& request, const net::HttpOutcome& outcome);
   void replace_gate(std::shared_ptr<const Gate> gate) { gate_.publish(gate); }
+  void set_log_access(bool on) { log_access_ = on; }
   const std::shared_ptr<const Gate>& gate() const { return gate_.local(); }
 
  private:
@@ -48,7 +49,7 @@ class Api {
   CallHandler fallback_;
   telemetry::Logger access_log_;
   telemetry::Metrics& metrics_;
-  bool log_access_;
+  std::atomic<bool> log_access_;
   net::Snapshot<Gate> gate_;
   ModelMeters model_meters_;
   telemetry::Gauge in_flight_;

@@ -91,24 +91,28 @@ net::HttpReply openai_error(const Error& error) {
   return reply;
 }
 
-net::HttpReply problem(const Error& error) {
+net::HttpReply problem(const Error& error, int status) {
+  if (status == 0) status = http_status(error.code);
   boost::json::object body{{"type", "about:blank"},
                            {"title", std::string(title_of(error.code))},
-                           {"status", http_status(error.code)},
+                           {"status", status},
                            {"detail", error.message},
                            {"code", std::string(to_string(error.code))}};
   if (!error.hint_text.empty()) body["hint"] = error.hint_text;
   if (!error.param.empty()) body["param"] = error.param;
   net::HttpReply reply;
-  reply.status = http_status(error.code);
+  reply.status = status;
   reply.content_type = "application/problem+json";
   reply.body = json::serialize(body);
   add_retry_after(error, reply);
   return reply;
 }
 
-net::HttpReply error_reply(std::string_view surface, const Error& error) {
-  return surface == "openai" ? openai_error(error) : problem(error);
+net::HttpReply error_reply(std::string_view surface, const Error& error, int status) {
+  if (surface != "openai") return problem(error, status);
+  net::HttpReply reply = openai_error(error);
+  if (status != 0) reply.status = status;
+  return reply;
 }
 
 }  // namespace corral::api

@@ -13,9 +13,10 @@ net::HttpReply openai_error(const Error& error);
 std::string openai_error_body(const Error& error);
 
 // RFC 9457: application/problem+json with type, title, status, detail, and hint where there is one.
-net::HttpReply problem(const Error& error);
+// `status` is another than the code's where it is not 0.
+net::HttpReply problem(const Error& error, int status = 0);
 
 // The shape that fits `surface`.
-net::HttpReply error_reply(std::string_view surface, const Error& error);
+net::HttpReply error_reply(std::string_view surface, const Error& error, int status = 0);
 
 }  // namespace corral::api

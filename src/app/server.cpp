@@ -40,6 +40,11 @@ sys::Path cache_folder() {
   return folders ? folders->cache : sys::Path{};
 }
 
+std::shared_ptr<const gateway::CallLimits> call_limits(const config::GatewaySettings& s) {
+  return std::make_shared<const gateway::CallLimits>(gateway::CallLimits{
+      {s.connect_timeout, s.first_token_timeout, s.between_tokens_timeout}, s.total_timeout});
+}
+
 std::string url_of(const net::BoundAddress& address, bool tls) {
   bool v6 = address.host.find(':') != std::string::npos;
   return fmt::format("{}://{}{}{}:{}", tls ? "https" : "http", v6 ? "[" : "", address.host,
@@ -59,15 +64,13 @@ Server::Server(cli::ServeOptions options, std::shared_ptr<const config::Settings
       begun_(begun),
       processes_(sys::real_processes()),
       shards_(shard_count(*settings_)),
+      limits_(shards_, call_limits(settings_->gateway)),
       pool_(kPoolThreads) {
   scheduler_ = std::make_unique<scheduler::Scheduler>(
       scheduler::SchedulerParts{shards_, pool_, log_.named("scheduler"), metrics_, clock_, files_,
                                 *processes_, bindings_, cache_folder()},
       settings_);
-  const auto& gateway = settings_->gateway;
-  dispatcher_ = std::make_unique<gateway::Dispatcher>(
-      *scheduler_, bindings::CallTimeouts{gateway.connect_timeout, gateway.first_token_timeout,
-                                          gateway.between_tokens_timeout});
+  dispatcher_ = std::make_unique<gateway::Dispatcher>(*scheduler_);
   api_ = std::make_unique<api::Api>(shards_, log_.named("access"), metrics_,
                                     std::make_shared<const api::Gate>(settings_->server),
                                     settings_->log.access);
@@ -77,8 +80,7 @@ Server::Server(cli::ServeOptions options, std::shared_ptr<const config::Settings
       [api = api_.get()](const net::HttpRequest& request, const net::HttpOutcome& outcome) {
         api->observe(request, outcome);
       });
-  openai_ = std::make_unique<api::openai::OpenAiSurface>(*dispatcher_, *scheduler_,
-                                                         gateway.total_timeout);
+  openai_ = std::make_unique<api::openai::OpenAiSurface>(*dispatcher_, *scheduler_, limits_);
   facts_.version = kVersion;
   facts_.started = clock_.wall();
   admin_ = std::make_unique<api::admin::AdminSurface>(*scheduler_, facts_);
@@ -87,13 +89,15 @@ Server::Server(cli::ServeOptions options, std::shared_ptr<const config::Settings
       [this] { return http_->connections(); }, [this] { return http_->requests_in_flight(); }});
   openai_->add_routes(api_->router());
   admin_->add_routes(api_->router());
-  if (!settings_->server.web_root.empty()) {
+  ops_->add_routes(api_->router());
+  if (settings_->server.web_root.empty()) {
+    ops_->add_root(api_->router());
+  } else {
     static_files_ = std::make_unique<net::StaticFiles>(settings_->server.web_root, pool_);
     api_->set_fallback([files = static_files_.get()](api::Call& call) {
       return files->serve(call.exchange, std::string(call.request().path));
     });
   }
-  ops_->add_routes(api_->router());
   tasks_ = std::make_unique<net::TaskGroup>(shards_.control());
   install_metrics();
 }
@@ -224,6 +228,8 @@ void Server::reload() {
   if (auto level = telemetry::parse_log_level(fresh->log.level)) sink_->set_level(*level);
   settings_ = fresh;
   api_->replace_gate(std::make_shared<const api::Gate>(settings_->server));
+  api_->set_log_access(settings_->log.access);
+  limits_.publish(call_limits(settings_->gateway));
   scheduler_->reload(settings_);
   log_.info("configuration reloaded", {{"changes", changes.size()}});
 }

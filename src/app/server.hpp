@@ -14,6 +14,7 @@
 #include "cli/cli.hpp"
 #include "config/config.hpp"
 #include "net/http_server.hpp"
+#include "net/snapshot.hpp"
 #include "net/static_files.hpp"
 #include "net/tls.hpp"
 #include "scheduler/scheduler.hpp"
@@ -56,6 +57,7 @@ class Server {
   int exit_code_ = 0;
 
   net::Shards shards_;
+  net::Snapshot<gateway::CallLimits> limits_;
   net::BlockingPool pool_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<gateway::Dispatcher> dispatcher_;

@@ -12,7 +12,8 @@ bool may_try_elsewhere(const Endpoint& endpoint, const Error& error) {
 
 }  // namespace
 
-net::Task<Result<Dispatched>> Dispatcher::open(inference::Request& request) const {
+net::Task<Result<Dispatched>> Dispatcher::open(inference::Request& request,
+                                               bindings::CallTimeouts timeouts) const {
   Dispatched result;
   auto begun = SteadyClock::now();
   for (;;) {
@@ -25,13 +26,19 @@ net::Task<Result<Dispatched>> Dispatcher::open(inference::Request& request) cons
     bool last = ++result.attempts >= kTries;
     auto lease = co_await target.endpoint->acquire();
     if (!lease) {
-      if (lease.error().code == ErrorCode::conflict && !last) continue;
+      if (lease.error().code == ErrorCode::conflict) {
+        if (!last) continue;
+        co_return std::unexpected(
+            fail(ErrorCode::unavailable, "the model is being started anew again and again")
+                .hint("try again in a few seconds")
+                .after(std::chrono::seconds(2)));
+      }
       co_return std::unexpected(std::move(lease).error());
     }
     auto sent = SteadyClock::now();
     request.backend_model = target.backend_model;
     auto answer =
-        co_await target.endpoint->binding().open(target.endpoint->address(), request, timeouts_);
+        co_await target.endpoint->binding().open(target.endpoint->address(), request, timeouts);
     if (answer) {
       result.lease = std::move(*lease);
       result.answer = std::move(*answer);

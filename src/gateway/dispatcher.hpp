@@ -30,6 +30,12 @@ class EndpointSource {
   virtual net::Task<Result<Target>> ensure(ModelName model, inference::Operation operation) = 0;
 };
 
+// How long a call may take; replaced as a whole when the configuration is read again.
+struct CallLimits {
+  bindings::CallTimeouts timeouts;
+  std::chrono::milliseconds total{1'800'000};  // from the request to the end of its answer
+};
+
 // An answer under way and what it holds.
 struct Dispatched {
   Lease lease;  // declared first: given back last
@@ -41,15 +47,14 @@ struct Dispatched {
 
 class Dispatcher {
  public:
-  Dispatcher(EndpointSource& source, bindings::CallTimeouts timeouts)
-      : source_(source), timeouts_(timeouts) {}
+  explicit Dispatcher(EndpointSource& source) : source_(source) {}
 
   // `request.backend_model` is filled in. The request outlives the call, not the answer.
-  net::Task<Result<Dispatched>> open(inference::Request& request) const;
+  net::Task<Result<Dispatched>> open(inference::Request& request,
+                                     bindings::CallTimeouts timeouts) const;
 
  private:
   EndpointSource& source_;
-  bindings::CallTimeouts timeouts_;
 };
 
 }  // namespace corral::gateway

@@ -31,6 +31,7 @@ struct BodySpans {
   Span model;  // with its quotes
   Span stream;
   Span stream_options;
+  Span return_progress;
   std::size_t insert_at = 0;  // just behind the opening brace
   bool empty_object = false;  // nothing follows the opening brace
 };

@@ -77,7 +77,8 @@ Error refused(const HttpTarget& target, int number) {
 Task<Result<std::unique_ptr<PlainStream>>> connect_address(Shard& shard, HttpTarget target,
                                                            Address address,
                                                            Clock::time_point until) {
-  sys::Fd socket(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  sys::Fd socket(
+      ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket.valid()) co_return fail_os("cannot open a socket", errno);
   set_no_delay(socket.get());
   Attempt attempt(shard, std::move(socket));
@@ -166,7 +167,8 @@ Task<Result<Addresses>> resolve(Shard& shard, Resolver& resolver, std::string ho
 // Cuts a hand-shake that takes too long: by a second descriptor, as the first is the stream's.
 struct Cutter {
   Cutter(Shard& shard, int socket)
-      : second(::fcntl(socket, F_DUPFD_CLOEXEC, 0)), deadline(shard.impl(), &Cutter::expired, this) {}
+      : second(::fcntl(socket, F_DUPFD_CLOEXEC, 0)),
+        deadline(shard.impl(), &Cutter::expired, this) {}
   static void expired(void* self) {
     auto& cutter = *static_cast<Cutter*>(self);
     cutter.fired = true;
@@ -218,8 +220,7 @@ Task<Result<Connected>> connect_to(Shard& shard, Resolver& resolver, HttpTarget 
     CORRAL_CO_TRY(auto address, unix_address(target.socket_path));
     addresses.push_back(address);
   } else {
-    CORRAL_CO_TRY(addresses,
-                  co_await resolve(shard, resolver, target.host, target.port, until));
+    CORRAL_CO_TRY(addresses, co_await resolve(shard, resolver, target.host, target.port, until));
   }
   CORRAL_CO_TRY(auto plain, co_await connect_any(shard, target, std::move(addresses), until));
   if (target.scheme == HttpTarget::Scheme::https) {

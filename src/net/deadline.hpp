@@ -1,5 +1,5 @@
-// A coarse deadline of a connection. Setting one is a store: no timer is armed. The shard sweeps all
-// of its deadlines every 100 ms, and calls those that have passed once.
+// A coarse deadline of a connection. Setting one is a store: no timer is armed. The shard sweeps
+// all of its deadlines every 100 ms, and calls those that have passed once.
 //
 // Thread rule: belongs to its shard. Destroying one forgets it.
 // Example: Deadline deadline(shard.impl(), &Connection::expired, this); deadline.after(30s);
@@ -16,7 +16,8 @@ class Deadline : public boost::intrusive::list_base_hook<
                      boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:
   using Clock = std::chrono::steady_clock;
-  // `expire(owner)` runs on the shard, never inside a call of the owner; it may destroy the deadline.
+  // `expire(owner)` runs on the shard, never inside a call of the owner; it may destroy the
+  // deadline.
   using Expire = void (*)(void* owner);
 
   Deadline(Shard::Impl& shard, Expire expire, void* owner);

@@ -36,8 +36,8 @@ struct TextHash {
 
 bool valid_path(std::string_view path) {
   return path.starts_with('/') && std::all_of(path.begin(), path.end(), [](char c) {
-    return static_cast<unsigned char>(c) > ' ' && c != 0x7f;
-  });
+           return static_cast<unsigned char>(c) > ' ' && c != 0x7f;
+         });
 }
 
 bool usually_has_body(std::string_view method) {
@@ -121,8 +121,8 @@ Result<HttpTarget> parse_authority(std::string_view url, std::string_view author
     }
   }
   bool plain = std::all_of(target.host.begin(), target.host.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '.' || c == '-' || c == '_' || c == ':';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_' || c == ':';
   });
   if (target.host.empty() || !plain) return bad_url(url, "the host is missing or malformed");
   if (!port.empty()) {
@@ -198,10 +198,19 @@ struct HttpClient::Impl {
     ++resting;
   }
 
+  // Apart from send(), whose frame every request pays for.
+  Task<Result<std::unique_ptr<UpstreamConnection>>> open(const HttpTarget& target,
+                                                         std::chrono::milliseconds timeout) {
+    CORRAL_CO_TRY(auto connected, co_await connect_to(shard, resolver, target, timeout));
+    co_return std::make_unique<UpstreamConnection>(shard, std::move(connected.stream),
+                                                   connected.plain);
+  }
+
   static void ended(void* self, UpstreamConnection& connection) {
     auto& impl = *static_cast<Impl*>(self);
     for (auto it = impl.pools.begin(); it != impl.pools.end(); ++it) {
-      auto erased = std::erase_if(it->second, [&](auto& each) { return each.get() == &connection; });
+      auto erased =
+          std::erase_if(it->second, [&](auto& each) { return each.get() == &connection; });
       if (erased == 0) continue;
       impl.resting -= erased;
       if (it->second.empty()) impl.pools.erase(it);
@@ -281,10 +290,7 @@ Task<Result<std::unique_ptr<ClientResponse>>> HttpClient::send(const HttpTarget&
   bool fresh = connection == nullptr;
   while (true) {
     if (!connection) {
-      CORRAL_CO_TRY(auto connected,
-                    co_await connect_to(impl->shard, impl->resolver, target, timeouts.connect));
-      connection = std::make_unique<UpstreamConnection>(impl->shard, std::move(connected.stream),
-                                                        connected.plain);
+      CORRAL_CO_TRY(connection, co_await impl->open(target, timeouts.connect));
     }
     auto exchanged = co_await connection->exchange(head, request, timeouts);
     if (exchanged) break;

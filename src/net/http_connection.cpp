@@ -16,7 +16,9 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr auto kLinger = std::chrono::seconds(2);
-constexpr std::size_t kKeptMemory = 16 * 1024;  // a buffer larger than this is freed between requests
+constexpr std::size_t kKeptMemory =
+    16 * 1024;                         // a buffer larger than this is freed between requests
+constexpr unsigned kReadsInTurn = 16;  // before the others on the shard have theirs
 constexpr std::size_t kEarlyBytes = 16 * 1024;  // read ahead while a handler runs
 
 ParseLimits limits_of(const HttpServerOptions& options) {
@@ -126,7 +128,7 @@ Task<bool> HttpConnection::serve_one() {
     auto ignored = co_await reply(std::move(failed));
   }
   end_request();
-  co_return answer_ == Answer::finished && keep_alive_ && !client_gone_ && parser_.done();
+  co_return answer_ == Answer::finished&& keep_alive_ && !client_gone_ && parser_.done();
 }
 
 void HttpConnection::begin_message() {
@@ -212,16 +214,16 @@ Task<bool> HttpConnection::refuse(int status, std::string_view reason) {
   begin_request();
   HttpReply refused;
   refused.status = status;
-  refused.body = fmt::format(R"({{"error":{{"message":"{}","type":"invalid_request_error"}}}})",
-                             reason);
+  refused.body =
+      fmt::format(R"({{"error":{{"message":"{}","type":"invalid_request_error"}}}})", reason);
   auto ignored = co_await reply(std::move(refused));
   linger_ = true;
   end_request();
   co_return false;
 }
 
-// The peer may still be sending. Closing now would make the kernel answer with RST, which can destroy
-// our answer before it was read; so we stop writing and drain for a moment.
+// The peer may still be sending. Closing now would make the kernel answer with RST, which can
+// destroy our answer before it was read; so we stop writing and drain for a moment.
 Task<void> HttpConnection::linger() {
   if (!plain_->is_open() || client_gone_) co_return;
   plain_->shutdown_write();
@@ -229,7 +231,10 @@ Task<void> HttpConnection::linger() {
   timed_out_ = false;
   while (!timed_out_ && Clock::now() < until) {
     auto result = plain_->try_read(std::span(shard_.impl().scratch(), Shard::Impl::kScratchSize));
-    if (result.status == IoStatus::ok) continue;
+    if (result.status == IoStatus::ok) {
+      co_await yield_turn();
+      continue;
+    }
     if (result.status != IoStatus::would_block) co_return;
     deadline_.at(until);
     bool ready = co_await readable();
@@ -273,7 +278,8 @@ Task<Result<void>> HttpConnection::read_rest_of_body(std::uint64_t limit) {
   const auto& options = state_.options;
   if (auto length = parser_.content_length(); length && *length > limit) {
     co_return fail(ErrorCode::too_large, fmt::format("the body of {} bytes is larger than the {} "
-                                                     "allowed", *length, limit));
+                                                     "allowed",
+                                                     *length, limit));
   }
   if (parser_.expects_continue() && body_.empty() && !std::exchange(continue_sent_, true)) {
     static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -281,15 +287,19 @@ Task<Result<void>> HttpConnection::read_rest_of_body(std::uint64_t limit) {
     CORRAL_CO_CHECK(co_await write(std::span(&part, 1)));
   }
   auto begun = Clock::now();
+  unsigned reads = 0;
   while (!parser_.done() && !parser_.failed()) {
     if (!stream_) co_return fail(ErrorCode::conflict, "the connection was upgraded");
     auto result = receive();
-    if (result.status == IoStatus::ok) continue;
+    if (result.status == IoStatus::ok) {
+      if (++reads % kReadsInTurn == 0) co_await yield_turn();
+      continue;
+    }
     if (result.status != IoStatus::would_block) co_return gone();
-    auto earned = std::chrono::milliseconds(
-        body_.size() * 1000 / std::max<std::uint64_t>(options.min_body_rate, 1));
-    auto until = std::min(Clock::now() + options.body_timeout,
-                          begun + options.body_timeout + earned);
+    auto earned = std::chrono::milliseconds(body_.size() * 1000 /
+                                            std::max<std::uint64_t>(options.min_body_rate, 1));
+    auto until =
+        std::min(Clock::now() + options.body_timeout, begun + options.body_timeout + earned);
     deadline_.at(until);
     bool ready = co_await readable();
     deadline_.clear();
@@ -316,8 +326,9 @@ Error HttpConnection::gone() {
 // --- the watch -----------------------------------------------------------------------------------
 
 Task<bool> HttpConnection::readable() {
-  if (!watching_) watch();
-  if (!watching_) co_return false;
+  if (plain_ != nullptr && plain_->is_open() && plain_->maybe_readable()) co_return true;
+  watch();
+  if (!watching_ || !stream_->is_open()) co_return false;
   bool ready = co_await reader_.park();
   co_return ready;
 }
@@ -325,8 +336,15 @@ Task<bool> HttpConnection::readable() {
 void HttpConnection::watch() {
   if (watching_ || upgraded_ || !stream_ || !stream_->is_open()) return;
   watching_ = true;
+  if (plain_ != nullptr && !plain_->maybe_readable()) {
+    plain_->watch(this);
+    return;
+  }
   if (plain_ != nullptr) {
-    plain_->watch_readable([self = shared_from_this()](bool ready) { self->on_readable(ready); });
+    // The event came before the wish.
+    asio::post(shard_.impl().context, [self = shared_from_this()] {
+      if (self->watching_) self->readable_event(true);
+    });
     return;
   }
   asio::co_spawn(shard_.impl().context, watch_stream(shared_from_this()),
@@ -338,10 +356,10 @@ void HttpConnection::watch() {
 Task<void> HttpConnection::watch_stream(std::shared_ptr<HttpConnection> self) {
   co_await asio::this_coro::throw_if_cancelled(false);
   bool ready = co_await self->stream_->wait(Direction::read);
-  self->on_readable(ready);
+  self->readable_event(ready);
 }
 
-void HttpConnection::on_readable(bool ready) {
+void HttpConnection::readable_event(bool ready) {
   watching_ = false;
   if (reader_.occupied()) {
     reader_.resume_now(ready);
@@ -367,12 +385,13 @@ void HttpConnection::client_left() {
 
 Task<void> HttpConnection::end_watch() {
   if (!watching_) co_return;
-  ending_watch_ = true;
   if (plain_ != nullptr) {
-    plain_->end_waits();
-  } else {
-    watch_signal_.emit(asio::cancellation_type::terminal);
+    plain_->watch(nullptr);
+    watching_ = false;
+    co_return;
   }
+  ending_watch_ = true;
+  watch_signal_.emit(asio::cancellation_type::terminal);
   while (watching_) co_await reader_.park_uncancellable();
   ending_watch_ = false;
 }

@@ -1,6 +1,6 @@
 // One client connection of the HTTP server: a coroutine that reads a request, runs the handler, and
-// reads the next. It is itself the exchange that the handler gets, so a kept-alive connection reuses
-// all of its memory.
+// reads the next. It is itself the exchange that the handler gets, so a kept-alive connection
+// reuses all of its memory.
 //
 // One wait for readability is always pending between two requests' heads: while the handler runs it
 // is how a client that leaves is noticed, afterwards it is the wait for the next request.
@@ -65,7 +65,8 @@ struct AcceptedSocket {
 
 class HttpConnection final : public HttpExchange,
                              public std::enable_shared_from_this<HttpConnection>,
-                             public ConnectionNode {
+                             public ConnectionNode,
+                             private ReadWatcher {
  public:
   // Runs until the connection ends; it owns itself meanwhile.
   static void start(Shard& shard, AcceptedSocket accepted);
@@ -73,8 +74,8 @@ class HttpConnection final : public HttpExchange,
   HttpConnection(Shard& shard, AcceptedSocket accepted);
   ~HttpConnection() override;
 
-  void close_if_idle();     // for drain()
-  bool cancel();            // for stop(): true if a request was under way
+  void close_if_idle();  // for drain()
+  bool cancel();         // for stop(): true if a request was under way
 
   // HttpExchange
   const HttpRequest& request() const override { return request_; }
@@ -113,7 +114,8 @@ class HttpConnection final : public HttpExchange,
   Task<bool> readable();
   void watch();
   Task<void> end_watch();
-  void on_readable(bool ready);
+  void on_readable() override { readable_event(true); }
+  void readable_event(bool ready);
   IoResult receive();
   void consume(std::string_view input);
   void client_left();

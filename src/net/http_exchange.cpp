@@ -117,8 +117,8 @@ void HttpConnection::add_fields(const Headers& fields) {
 
 // All of the head but the length (or coding) and the empty line.
 void HttpConnection::build_head(int status, std::string_view content_type, const Headers* more) {
-  keep_alive_ = parser_.keep_alive() && parser_.done() &&
-                !state_.draining.load(std::memory_order_relaxed);
+  keep_alive_ =
+      parser_.keep_alive() && parser_.done() && !state_.draining.load(std::memory_order_relaxed);
   outcome_.status = status;
   out_.assign("HTTP/1.1 ");
   append_number(out_, static_cast<std::uint64_t>(std::clamp(status, 100, 999)));

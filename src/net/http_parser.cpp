@@ -36,15 +36,15 @@ bool valid_host(std::string_view host) {
 
 bool valid_method(std::string_view method) {
   return method.size() <= 32 && std::all_of(method.begin(), method.end(), [](char c) {
-    return (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
-  });
+           return (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+         });
 }
 
 bool valid_target(std::string_view method, std::string_view target) {
   if (target == "*") return method == "OPTIONS";
   return target.starts_with('/') && std::all_of(target.begin(), target.end(), [](char c) {
-    return c > ' ' && c < 0x7f && c != '#' && c != '\\';
-  });
+           return c > ' ' && c < 0x7f && c != '#' && c != '\\';
+         });
 }
 
 // What both parsers count while the fields pass.
@@ -307,9 +307,7 @@ const ParseFailure& RequestParser::failure() const { return impl_->failure; }
 bool RequestParser::keep_alive() const { return impl_->keep_alive; }
 bool RequestParser::http_1_0() const { return impl_->http_1_0; }
 bool RequestParser::expects_continue() const { return impl_->expects_continue; }
-std::optional<std::uint64_t> RequestParser::content_length() const {
-  return impl_->content_length;
-}
+std::optional<std::uint64_t> RequestParser::content_length() const { return impl_->content_length; }
 
 // --- answers -------------------------------------------------------------------------------------
 

@@ -1,11 +1,9 @@
-// HTTP/1.1 parsers for both sides, over Boost.Beast's, with the hygiene that Beast leaves out. Pure:
-// bytes in, fields and body out, no sockets.
+// HTTP/1.1 parsers for both sides, over Boost.Beast's, with the hygiene that Beast leaves out.
+// Pure: bytes in, fields and body out, no sockets.
 //
-// Lifecycle: reset() before each message; feed() with what came, as often as needed. Bytes that feed()
-// did not consume are to be presented again, followed by more. After `done()` or `failed()` nothing is
-// consumed until reset().
-// Thread rule: one owner.
-// Example:
+// Lifecycle: reset() before each message; feed() with what came, as often as needed. Bytes that
+// feed() did not consume are to be presented again, followed by more. After `done()` or `failed()`
+// nothing is consumed until reset(). Thread rule: one owner. Example:
 //   RequestParser parser(request, body, limits);
 //   std::size_t used = parser.feed("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
 //   if (parser.failed()) answer(parser.failure().status);
@@ -31,8 +29,8 @@ struct ParseLimits {
 };
 
 struct ParseFailure {
-  int status = 400;            // what a server answers
-  std::string_view reason;     // static text
+  int status = 400;         // what a server answers
+  std::string_view reason;  // static text
 };
 
 // Fills method, target, path, query and headers of `request`, and appends the body to `body`.
@@ -52,7 +50,7 @@ class RequestParser {
   bool too_large() const;  // it failed because the body passed the limit
   const ParseFailure& failure() const;
 
-  bool keep_alive() const;        // what the request allows
+  bool keep_alive() const;  // what the request allows
   bool http_1_0() const;
   bool expects_continue() const;
   std::optional<std::uint64_t> content_length() const;

@@ -76,7 +76,8 @@ Result<sys::Fd> open_listener(const std::string& host, std::uint16_t port,
   int on = 1;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (family == AF_INET6) ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0) {
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) !=
+      0) {
     return refused(errno);
   }
   if (::listen(socket.get(), 1024) != 0) return refused(errno);
@@ -211,10 +212,9 @@ void HttpServer::Impl::Listener::close() {
 HttpServer::HttpServer(Shards& shards, HttpServerOptions options, HttpHandler handler,
                        HttpObserver observer)
     : impl_(std::make_shared<Impl>(
-          shards, std::make_shared<ServerState>(std::move(options), std::move(handler),
-                                                std::move(observer),
-                                                std::max<std::size_t>(shards.serving_count(), 1)))) {
-}
+          shards,
+          std::make_shared<ServerState>(std::move(options), std::move(handler), std::move(observer),
+                                        std::max<std::size_t>(shards.serving_count(), 1)))) {}
 
 HttpServer::~HttpServer() { drain(); }
 

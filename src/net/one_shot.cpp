@@ -17,9 +17,8 @@ class ShardWakeup final : public Wakeup {
       parked_.resume_later(true);
       return;
     }
-    mailbox_->post([self = std::static_pointer_cast<ShardWakeup>(shared_from_this())] {
-      self->notify();
-    });
+    mailbox_->post(
+        [self = std::static_pointer_cast<ShardWakeup>(shared_from_this())] { self->notify(); });
   }
 
   Task<bool> wait() override {

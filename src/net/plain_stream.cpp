@@ -3,18 +3,14 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/deferred.hpp>
-#include <boost/asio/this_coro.hpp>
 
 #include "base/bug.hpp"
 #include "net/shard_impl.hpp"
 
 namespace corral::net {
-namespace asio = boost::asio;
 namespace {
 
 IoResult from_errno(int number) {
@@ -22,94 +18,108 @@ IoResult from_errno(int number) {
   return {IoStatus::failed, 0, number};
 }
 
+Task<bool> ready_now() { co_return true; }
+Task<bool> never() { co_return false; }
+
 }  // namespace
 
-PlainStream::PlainStream(Shard& shard, sys::Fd socket) : descriptor_(shard.impl().context) {
-  boost::system::error_code error;
-  fd_ = socket.get();
-  descriptor_.assign(fd_, error);
-  if (error) {
-    fd_ = -1;
-    return;  // is_open() says so; `socket` closes it
-  }
-  socket.release();
+PlainStream::PlainStream(Shard& shard, sys::Fd socket)
+    : shard_(shard.impl()), socket_(std::move(socket)), reader_(shard_), writer_(shard_) {
+  token_ = shard_.poller.add(socket_.get(), *this);
+  if (token_ < 0) socket_.reset();  // is_open() says so
 }
 
 PlainStream::~PlainStream() { close(); }
 
 IoResult PlainStream::try_read(std::span<char> into) {
+  // Cleared before the call: whatever comes after it is a new event.
+  readable_ = false;
   while (true) {
-    ssize_t got = ::recv(fd_, into.data(), into.size(), 0);
-    if (got > 0) return {IoStatus::ok, static_cast<std::size_t>(got), 0};
+    ssize_t got = ::recv(socket_.get(), into.data(), into.size(), 0);
+    if (got > 0) {
+      if (static_cast<std::size_t>(got) == into.size()) readable_ = true;  // perhaps not all of it
+      return {IoStatus::ok, static_cast<std::size_t>(got), 0};
+    }
     if (got == 0) return {IoStatus::end, 0, 0};
     if (errno != EINTR) return from_errno(errno);
   }
 }
 
 IoResult PlainStream::try_write(std::span<const iovec> parts) {
+  writable_ = false;
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(parts.data());  // sendmsg does not write to it
   message.msg_iovlen = std::min<std::size_t>(parts.size(), 1024);
   while (true) {
-    ssize_t sent = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
+    ssize_t sent = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
     if (sent >= 0) return {IoStatus::ok, static_cast<std::size_t>(sent), 0};
     if (errno != EINTR) return from_errno(errno);
   }
 }
 
 Task<bool> PlainStream::wait(Direction direction) {
-  auto state = co_await asio::this_coro::cancellation_state;
-  if (state.cancelled() != asio::cancellation_type::none || !is_open()) co_return false;
-  auto kind = direction == Direction::read ? asio::posix::descriptor_base::wait_read
-                                           : asio::posix::descriptor_base::wait_write;
-  auto [error] = co_await descriptor_.async_wait(kind, asio::as_tuple(asio::deferred));
-  co_return !error;
+  if (!is_open()) return never();
+  if (direction == Direction::write) return writable_ ? ready_now() : writer_.park();
+  return maybe_readable() ? ready_now() : reader_.park();
 }
 
 Task<bool> PlainStream::wait_any() {
-  struct Race {
-    explicit Race(Shard::Impl& shard) : parked(shard) {}
-    Parked parked;
-    bool over = false;
-  };
   if (!is_open()) co_return false;
-  auto race = std::make_shared<Race>(Shard::current()->impl());
-  for (auto kind :
-       {asio::posix::descriptor_base::wait_read, asio::posix::descriptor_base::wait_write}) {
-    descriptor_.async_wait(kind, [race](const boost::system::error_code& error) {
-      if (!std::exchange(race->over, true)) race->parked.resume_now(!error);
-    });
-  }
-  bool ready = co_await race->parked.park();
-  race->over = true;
-  if (is_open()) end_waits();
+  if (maybe_readable() || writable_) co_return true;
+  any_ = true;
+  bool ready = co_await reader_.park();
+  any_ = false;
   co_return ready;
 }
 
-void PlainStream::end_waits() {
-  boost::system::error_code ignored;
-  descriptor_.cancel(ignored);
+void PlainStream::on_events(std::uint32_t events) {
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) ended_ = true;
+  if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) {
+    if (writer_.occupied()) {
+      writer_.resume_later(true);
+    } else {
+      writable_ = true;
+    }
+  }
+  bool readable = (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+  if (!readable && !(any_ && writable_)) return;
+  // Last: either call may destroy this stream.
+  if (watcher_ != nullptr && readable) {
+    readable_ = true;
+    std::exchange(watcher_, nullptr)->on_readable();
+  } else if (reader_.occupied()) {
+    reader_.resume_now(true);
+  } else if (readable) {
+    readable_ = true;
+  }
+}
+
+void PlainStream::leave_poller() {
+  if (token_ >= 0) shard_.poller.remove(std::exchange(token_, -1), socket_.get());
+  watcher_ = nullptr;
 }
 
 void PlainStream::close() {
-  boost::system::error_code ignored;
-  if (descriptor_.is_open()) descriptor_.close(ignored);
-  fd_ = -1;
+  if (!is_open()) return;
+  leave_poller();
+  socket_.reset();
+  reader_.resume_later(false);
+  writer_.resume_later(false);
 }
 
-void PlainStream::shutdown_write() { ::shutdown(fd_, SHUT_WR); }
+void PlainStream::shutdown_write() { ::shutdown(socket_.get(), SHUT_WR); }
 
 void PlainStream::reset_on_close() {
   linger now{1, 0};
-  ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
 sys::Fd PlainStream::release() {
-  fd_ = -1;
-  return sys::Fd(descriptor_.is_open() ? descriptor_.release() : -1);
+  leave_poller();
+  return std::move(socket_);
 }
 
-std::string PlainStream::peer() const { return peer_name(fd_); }
+std::string PlainStream::peer() const { return peer_name(socket_.get()); }
 
 std::string peer_name(int socket) {
   sockaddr_storage address{};

@@ -1,49 +1,64 @@
 // The plain stream, with what only the connections of src/net may do with it.
 #pragma once
 
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <functional>
 #include <string>
 
 #include "net/parked.hpp"
+#include "net/poller.hpp"
 #include "net/stream.hpp"
 
 namespace corral::net {
 
-class PlainStream final : public Stream {
+// Told once when a stream can be read, without a coroutine of its own.
+class ReadWatcher {
+ public:
+  virtual void on_readable() = 0;
+
+ protected:
+  ~ReadWatcher() = default;
+};
+
+class PlainStream final : public Stream, private Polled {
  public:
   PlainStream(Shard& shard, sys::Fd socket);
-  ~PlainStream() override;
+  ~PlainStream();
 
   IoResult try_read(std::span<char> into) override;
   IoResult try_write(std::span<const iovec> parts) override;
   Task<bool> wait(Direction direction) override;
   void close() override;
-  bool is_open() const override { return descriptor_.is_open(); }
+  bool is_open() const override { return socket_.valid(); }
   std::string peer() const override;
   bool encrypted() const override { return false; }
 
-  // Calls `ready(true)` once something can be read, or `ready(false)` when the stream was closed or
-  // the watch was ended. One at a time.
-  template <class Callback>
-  void watch_readable(Callback ready) {
-    descriptor_.async_wait(boost::asio::posix::descriptor_base::wait_read,
-                           [ready = std::move(ready)](const boost::system::error_code& error) mutable {
-                             ready(!error);
-                           });
-  }
-  void end_waits();
+  // Calls `watcher` from the event loop at the next event, once; never after close() or
+  // watch(nullptr). What maybe_readable() says already is no event. Not together with a wait for
+  // reading.
+  void watch(ReadWatcher* watcher) { watcher_ = watcher; }
   // Until it can be read or written. False as in wait().
   Task<bool> wait_any();
+  // Bytes or an end may have come since the last read; false: surely not, as far as the loop knows.
+  bool maybe_readable() const { return readable_ || ended_; }
 
   void shutdown_write();
   void reset_on_close();  // close() will send RST: the peer sees that the stream was cut
   sys::Fd release();      // takes the socket out
-  int fd() const { return fd_; }
+  int fd() const { return socket_.get(); }
 
  private:
-  boost::asio::posix::stream_descriptor descriptor_;
-  int fd_ = -1;
+  void on_events(std::uint32_t events) override;
+  void leave_poller();
+
+  Shard::Impl& shard_;
+  sys::Fd socket_;
+  int token_ = -1;
+  Parked reader_;
+  Parked writer_;
+  ReadWatcher* watcher_ = nullptr;
+  bool any_ = false;       // the reader is to be resumed for writing as well
+  bool readable_ = false;  // an event came that nobody waited for
+  bool writable_ = false;
+  bool ended_ = false;  // the peer closed or failed: reading tells, there is no further event
 };
 
 // "127.0.0.1:40000", "[::1]:40000", "unix".

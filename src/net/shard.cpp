@@ -40,13 +40,17 @@ Shard::Impl::Impl(Shard& owner)
     : shard(owner),
       work(asio::make_work_guard(context)),
       mailbox(std::make_shared<Mailbox>(context)),
+      poll_descriptor(context),
       sweep_timer(context) {
+  poll_descriptor.assign(poller.fd());
+  poll_later();
   sys::fill_random(std::span(reinterpret_cast<unsigned char*>(id_state), sizeof id_state));
 }
 
 Shard::Impl::~Impl() {
   // The context goes last but for the lists: it destroys every coroutine that still waits in it.
   mailbox->close();
+  poll_descriptor.release();  // the poller closes it
   tickers.clear();
   client.reset();
   while (!parked.empty()) parked.front().drop();
@@ -60,6 +64,19 @@ void Shard::Impl::run() {
 char* Shard::Impl::scratch() {
   if (!scratch_memory) scratch_memory.reset(new char[kScratchSize]);
   return scratch_memory.get();
+}
+
+void Shard::Impl::poll_later() {
+  poll_descriptor.async_wait(asio::posix::descriptor_base::wait_read,
+                             [this](const boost::system::error_code& error) {
+                               if (error) return;
+                               // Arming the wait again costs a call; a busy poller is asked once
+                               // more before, but not for ever: posted work and timers wait.
+                               for (int round = 0; round < 4; ++round) {
+                                 if (poller.dispatch() < 4) break;
+                               }
+                               poll_later();
+                             });
 }
 
 void Shard::Impl::start_sweep() {
@@ -100,9 +117,9 @@ std::string_view Shard::Impl::http_date() {
                                               "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     std::tm parts{};
     gmtime_r(&now.tv_sec, &parts);
-    date = fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", kDays[parts.tm_wday],
-                       parts.tm_mday, kMonths[parts.tm_mon], parts.tm_year + 1900, parts.tm_hour,
-                       parts.tm_min, parts.tm_sec);
+    date = fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", kDays[parts.tm_wday], parts.tm_mday,
+                       kMonths[parts.tm_mon], parts.tm_year + 1900, parts.tm_hour, parts.tm_min,
+                       parts.tm_sec);
     date_second = now.tv_sec;
   }
   return date;

@@ -3,6 +3,7 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/intrusive/list.hpp>
@@ -14,13 +15,15 @@
 
 #include "net/deadline.hpp"
 #include "net/parked.hpp"
+#include "net/poller.hpp"
 #include "net/shard.hpp"
 
 namespace corral::net {
 
 class HttpClient;
 
-// The door of a shard for other threads. It outlives the shard: what is posted afterwards is dropped.
+// The door of a shard for other threads. It outlives the shard: what is posted afterwards is
+// dropped.
 class Mailbox {
  public:
   explicit Mailbox(boost::asio::io_context& context) : context_(&context) {}
@@ -58,6 +61,9 @@ class Block {
   std::unique_ptr<char[]> memory_;
 };
 
+// Lets the others on the calling shard have a turn; for loops that may never have to wait.
+Task<void> yield_turn();
+
 struct Ticker {
   explicit Ticker(boost::asio::io_context& context) : timer(context) {}
   boost::asio::steady_timer timer;
@@ -76,14 +82,16 @@ struct Shard::Impl {
   using List = boost::intrusive::list<Item, boost::intrusive::constant_time_size<false>>;
 
   void run();
+  void poll_later();
   void start_sweep();
   void sweep();
-  std::string_view http_date();   // of the current second
+  std::string_view http_date();     // of the current second
   void append_id(std::string& to);  // 16 hex characters, unpredictable enough for request ids
-  char* scratch();                // kScratchSize bytes, free for use between two waits
+  char* scratch();                  // kScratchSize bytes, free for use between two waits
 
   Shard& shard;
   // Before the context: the coroutines it destroys when it goes still refer to these.
+  Poller poller;
   List<Deadline> deadlines;
   List<Parked> parked;
   std::vector<std::unique_ptr<char[]>> free_blocks;
@@ -96,6 +104,7 @@ struct Shard::Impl {
   boost::asio::io_context context{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work;
   std::shared_ptr<Mailbox> mailbox;
+  boost::asio::posix::stream_descriptor poll_descriptor;  // the poller's, in the event loop
   boost::asio::steady_timer sweep_timer;
   std::vector<std::unique_ptr<Ticker>> tickers;
   std::unique_ptr<HttpClient> client;

@@ -3,6 +3,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 
@@ -45,6 +46,8 @@ Task<Result<void>> sleep_for(std::chrono::nanoseconds duration) {
   if (error) co_return cancelled_wait();
   co_return Result<void>();
 }
+
+Task<void> yield_turn() { co_await asio::post(Shard::current()->impl().context, asio::deferred); }
 
 Task<Result<void>> wait_readable(int fd) {
   auto state = co_await asio::this_coro::cancellation_state;

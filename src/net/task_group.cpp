@@ -1,13 +1,9 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/intrusive/list.hpp>
-#include <condition_variable>
-#include <deque>
 #include <exception>
-#include <thread>
 
 #include "base/bug.hpp"
 #include "net/shard.hpp"
@@ -40,7 +36,8 @@ struct TaskGroup::Impl : std::enable_shared_from_this<TaskGroup::Impl> {
     asio::cancellation_signal signal;
   };
 
-  explicit Impl(Shard& owner) : shard(&owner), mailbox(owner.impl().mailbox), emptied(owner.impl()) {}
+  explicit Impl(Shard& owner)
+      : shard(&owner), mailbox(owner.impl().mailbox), emptied(owner.impl()) {}
 
   // Ends the count of one coroutine, also when its frame is destroyed unfinished.
   class Guard {
@@ -62,12 +59,12 @@ struct TaskGroup::Impl : std::enable_shared_from_this<TaskGroup::Impl> {
     auto entry = std::make_unique<Entry>();
     entries.push_back(*entry);
     auto slot = entry->signal.slot();
-    asio::co_spawn(shard->impl().context, run_quietly(std::move(task)),
-                   asio::bind_cancellation_slot(
-                       slot, [guard = Guard(shared_from_this(), std::move(entry))](
-                                 std::exception_ptr error) {
-                         if (error) BUG("an exception left a coroutine: " + describe(error));
-                       }));
+    asio::co_spawn(
+        shard->impl().context, run_quietly(std::move(task)),
+        asio::bind_cancellation_slot(
+            slot, [guard = Guard(shared_from_this(), std::move(entry))](std::exception_ptr error) {
+              if (error) BUG("an exception left a coroutine: " + describe(error));
+            }));
   }
 
   void ended(std::unique_ptr<Entry> entry) {
@@ -120,85 +117,6 @@ Task<void> TaskGroup::close() {
   impl->closed = true;
   impl->cancel();
   while (impl->count != 0) co_await impl->emptied.park_uncancellable();
-}
-
-struct BlockingPool::Impl {
-  std::mutex mutex;
-  std::condition_variable ready;
-  std::deque<std::function<void()>> queue;
-  bool ending = false;
-  std::vector<std::thread> threads;
-
-  void run() {
-    std::unique_lock lock(mutex);
-    while (true) {
-      ready.wait(lock, [this] { return ending || !queue.empty(); });
-      if (queue.empty()) return;
-      auto work = std::move(queue.front());
-      queue.pop_front();
-      lock.unlock();
-      work();
-      work = nullptr;
-      lock.lock();
-    }
-  }
-};
-
-BlockingPool::BlockingPool(std::size_t threads) : impl_(std::make_unique<Impl>()) {
-  for (std::size_t i = 0; i < std::max<std::size_t>(threads, 1); ++i) {
-    impl_->threads.emplace_back([impl = impl_.get()] { impl->run(); });
-  }
-}
-
-BlockingPool::~BlockingPool() {
-  {
-    std::lock_guard lock(impl_->mutex);
-    impl_->ending = true;
-  }
-  impl_->ready.notify_all();
-  for (auto& thread : impl_->threads) thread.join();
-}
-
-void BlockingPool::post(std::function<void()> work) {
-  {
-    std::lock_guard lock(impl_->mutex);
-    impl_->queue.push_back(std::move(work));
-  }
-  impl_->ready.notify_one();
-}
-
-struct SignalWatch::Impl : std::enable_shared_from_this<SignalWatch::Impl> {
-  Impl(Shard& control, std::function<void(int)> call)
-      : set(control.impl().context), handler(std::move(call)) {}
-
-  void arm() {
-    set.async_wait([self = shared_from_this()](const boost::system::error_code& error, int number) {
-      if (error || self->ended) return;
-      self->handler(number);
-      if (!self->ended) self->arm();
-    });
-  }
-
-  asio::signal_set set;
-  std::function<void(int)> handler;
-  bool ended = false;
-};
-
-SignalWatch::SignalWatch(Shard& control, std::vector<int> signals, std::function<void(int)> handler)
-    : impl_(std::make_shared<Impl>(control, std::move(handler))) {
-  for (int number : signals) {
-    boost::system::error_code error;
-    impl_->set.add(number, error);
-    if (error) BUG("cannot watch a signal: " + error.message());
-  }
-  impl_->arm();
-}
-
-SignalWatch::~SignalWatch() {
-  impl_->ended = true;
-  boost::system::error_code ignored;
-  impl_->set.cancel(ignored);
-  impl_->set.clear(ignored);
 }
 
 }  // namespace corral::net

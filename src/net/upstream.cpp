@@ -7,6 +7,8 @@ namespace corral::net {
 namespace asio = boost::asio;
 namespace {
 
+constexpr unsigned kReadsInTurn = 32;
+
 ParseLimits answer_limits() {
   ParseLimits limits;
   limits.head_bytes = Block::kSize - 1024;
@@ -35,9 +37,10 @@ void UpstreamConnection::expired(void* owner) {
 }
 
 bool UpstreamConnection::quiet() {
+  if (!stream_->is_open()) return false;
+  if (plain_ != nullptr && !plain_->maybe_readable()) return true;
   char byte;
-  return stream_->is_open() &&
-         stream_->try_read(std::span(&byte, 1)).status == IoStatus::would_block;
+  return stream_->try_read(std::span(&byte, 1)).status == IoStatus::would_block;
 }
 
 void UpstreamConnection::rest(std::chrono::milliseconds limit, Ended ended, void* owner) {
@@ -154,7 +157,7 @@ IoResult UpstreamConnection::receive() {
   std::size_t filled = kept;
   if (kept < Block::kSize) {
     auto result = stream_->try_read(std::span(block + kept, Block::kSize - kept));
-    drained_ = plain_ != nullptr && result.bytes < Block::kSize - kept;
+    drained_ = plain_ != nullptr && !plain_->maybe_readable();
     if (result.status != IoStatus::ok) {
       if (result.status == IoStatus::would_block) block_.release();
       return result;
@@ -209,6 +212,8 @@ Task<Result<std::string_view>> UpstreamConnection::read_some() {
     if (std::exchange(drained_, false)) {
       block_.release();
     } else {
+      // A fast server and a fast client could keep this coroutine going for ever.
+      if (++reads_ % kReadsInTurn == 0) co_await yield_turn();
       result = receive();
     }
     if (result.status == IoStatus::ok) {
@@ -222,7 +227,8 @@ Task<Result<std::string_view>> UpstreamConnection::read_some() {
       deadline_.after(between_bytes_);
       bool ready = co_await stream_->wait(Direction::read);
       deadline_.clear();
-      if (!ready) co_return co_await wait_failed("the upstream stopped in the middle of its answer");
+      if (!ready)
+        co_return co_await wait_failed("the upstream stopped in the middle of its answer");
       continue;
     }
     if (result.status == IoStatus::end) parser_.end_of_input();

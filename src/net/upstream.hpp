@@ -41,7 +41,6 @@ class UpstreamConnection {
   const Headers& headers() const { return headers_; }
   void close() { stream_->close(); }
 
-
  private:
   static void expired(void* self);
   Task<Result<void>> send(const std::string& head, std::span<const std::string_view> body);
@@ -57,18 +56,19 @@ class UpstreamConnection {
   Block block_;
   Headers headers_;
   ResponseParser parser_;
-  std::string pending_;           // received and not parsed yet
-  std::string_view unread_;       // body bytes inside block_ that were not handed out
+  std::string pending_;      // received and not parsed yet
+  std::string_view unread_;  // body bytes inside block_ that were not handed out
   std::vector<iovec> parts_;
   std::chrono::milliseconds between_bytes_{0};
-  Ended ended_ = nullptr;         // set while it rests
+  Ended ended_ = nullptr;  // set while it rests
   void* pool_ = nullptr;
+  unsigned reads_ = 0;
   bool event_stream_ = false;
-  bool drained_ = false;          // the last read took all there was
+  bool drained_ = false;  // the last read took all there was
   bool timed_out_ = false;
   bool stale_ = false;
   bool broken_ = false;
-  bool half_sent_ = false;        // an answer came before the request was sent whole
+  bool half_sent_ = false;  // an answer came before the request was sent whole
   bool head_request_ = false;
 };
 

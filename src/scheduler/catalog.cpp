@@ -30,6 +30,9 @@ std::string_view to_string(ModelState state) {
 }
 
 const ModelStatus* Catalog::find(std::string_view name) const {
+  // Names that differ in case alone are told apart when they are spelled right.
+  auto exact = std::ranges::lower_bound(models, name, {}, &ModelStatus::name);
+  if (exact != models.end() && exact->name == name) return &*exact;
   auto it = index.find(key_of(name));
   return it == index.end() ? nullptr : &models[it->second];
 }

@@ -46,7 +46,8 @@ struct Catalog {
       inference::Operation operation) const {
     return operation == inference::Operation::embedding ? embedding_targets : text_targets;
   }
-  // By name or alias, without case, with a trailing ":latest" left off. nullptr: unknown.
+  // By name, or else by name or alias without case and with a trailing ":latest" left off. nullptr:
+  // unknown.
   const ModelStatus* find(std::string_view name) const;
   // not_found (param "model"), naming the nearest models.
   Error unknown_model(std::string_view name) const;

@@ -107,6 +107,10 @@ void Scheduler::Impl::models_changed(models::Snapshot fresh) {
 void Scheduler::Impl::preload() {
   for (const auto& [name, wanted] : settings->models.settings) {
     if (!wanted.preload) continue;
+    if (current->find(name) == nullptr) {
+      parts.log.warn("a model to preload is not there", {{"model", name}});
+      continue;
+    }
     want(name, inference::Operation::chat, net::OneShot<Result<gateway::Target>>::create());
   }
 }

@@ -56,18 +56,28 @@ bool is_plain(char c) { return c >= 0x20 && c < 0x7F; }
 
 enum class Quotes { none, inside };
 
+// Most text is plain: whole runs of it are copied at once.
+std::size_t plain_run(std::string_view text, Quotes quotes) {
+  std::size_t size = 0;
+  while (size < text.size() && is_plain(text[size])) {
+    if (quotes == Quotes::inside && (text[size] == '"' || text[size] == '\\')) break;
+    ++size;
+  }
+  return size;
+}
+
 void append_escaped(std::string& out, std::string_view text, Quotes quotes) {
-  while (!text.empty()) {
-    char c = text.front();
-    if (is_plain(c)) {
-      if (quotes == Quotes::inside && (c == '"' || c == '\\')) out += '\\';
-      out += c;
-      text.remove_prefix(1);
-      continue;
-    }
+  while (true) {
+    std::size_t run = plain_run(text, quotes);
+    out.append(text.data(), run);
+    text.remove_prefix(run);
+    if (text.empty()) return;
     std::size_t length = utf8_sequence_length(text);
-    if (length == 1) {
-      append_control(out, c);
+    if (is_plain(text.front())) {
+      out += '\\';
+      out += text.front();
+    } else if (length == 1) {
+      append_control(out, text.front());
     } else if (length == 0 || is_c1_control(text.substr(0, length))) {
       length = std::max<std::size_t>(length, 1);
       append_hex(out, text.substr(0, length));
@@ -123,13 +133,25 @@ struct JsonValue {
 
 void append_timestamp(std::string& out, std::chrono::system_clock::time_point time) {
   auto moment = std::chrono::floor<std::chrono::milliseconds>(time);
-  auto day = std::chrono::floor<std::chrono::days>(moment);
-  std::chrono::year_month_day date(day);
-  std::chrono::hh_mm_ss clock(moment - day);
-  fmt::format_to(std::back_inserter(out), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-                 static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                 static_cast<unsigned>(date.day()), clock.hours().count(), clock.minutes().count(),
-                 clock.seconds().count(), clock.subseconds().count());
+  auto second = std::chrono::floor<std::chrono::seconds>(moment);
+  // The calendar is worked out once a second and thread.
+  thread_local std::chrono::sys_seconds known_second = std::chrono::sys_seconds::max();
+  thread_local std::string known;
+  if (second != known_second) {
+    auto day = std::chrono::floor<std::chrono::days>(second);
+    std::chrono::year_month_day date(day);
+    std::chrono::hh_mm_ss clock(second - day);
+    known = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.", static_cast<int>(date.year()),
+                        static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                        clock.hours().count(), clock.minutes().count(), clock.seconds().count());
+    known_second = second;
+  }
+  auto millis = static_cast<int>((moment - second).count());
+  out += known;
+  out += static_cast<char>('0' + millis / 100);
+  out += static_cast<char>('0' + millis / 10 % 10);
+  out += static_cast<char>('0' + millis % 10);
+  out += 'Z';
 }
 
 void append_text_line(std::string& out, std::chrono::system_clock::time_point time,

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
@@ -62,7 +61,8 @@ def venv():
     for command in commands:
         ran = run("venv", command, timeout=600)
         if ran.code:
-            return python, single("python environment", ran, "check the network and the package index (pip config list)")
+            advice = "check the network and the package index (pip config list)"
+            return python, single("python environment", ran, advice)
     (folder / ".complete").touch()
     return python, None
 
@@ -86,7 +86,8 @@ def step_includes(_):
 
 def step_secrets(_):
     ran = run("secrets", [sys.executable, "tools/lint/check_secrets.py"], timeout=60)
-    return single("secrets", ran, "take the secret out, and change it; what is none goes to tools/lint/secrets-allowed.txt")
+    advice = "take the secret out, and change it; what is none goes to tools/lint/secrets-allowed.txt"
+    return single("secrets", ran, advice)
 
 
 def step_python(_):
@@ -217,11 +218,12 @@ def step_bench(_):
     tally = build("release", keep_going=False)
     if tally.failed:
         return tally
-    ran = run("bench", ["bench/run", "--quick"], timeout=600, show=lambda line: "|" in line)
-    if ran.code:
-        return single("bench", ran, "bench/run --quick repeats it")
-    ran = run("bench-check", ["bench/check"], timeout=60, show=lambda line: True)
-    return single("bench ratios", ran, "a ratio fell by more than its margin: bench/run shows the whole table")
+    ran = run("bench-selftest", ["bench/selftest"], timeout=120)
+    tally.add(single("bench selftest", ran, "the bench's own tools do not add up"))
+    ran = run("bench-check", ["bench/check"], timeout=600, show=lambda line: True)
+    advice = "a ratio fell by more than its margin: bench/run shows the whole table"
+    tally.add(single("bench ratios", ran, advice))
+    return tally
 
 
 def step_coverage(_):
@@ -266,4 +268,4 @@ def known(names):
     return [name for name in names if name in STEPS or name in EXTRA]
 
 
-__all__ = ["EXTRA", "STEPS", "default_environment", "known", "pathlib"]
+

@@ -31,7 +31,8 @@ TEMPLATE = """\
 {%- endif %}
 {%- for message in messages[first:] %}
 {%- if message.role == 'tool' %}
-{{- '<|im_start|>user\\n<tool_response>\\n' + message.content + '\\n</tool_response><|im_end|>\\n' }}
+{{- '<|im_start|>user\\n<tool_response>\\n' + message.content }}
+{{- '\\n</tool_response><|im_end|>\\n' }}
 {%- elif message.role == 'assistant' %}
 {{- '<|im_start|>assistant\\n' }}
 {%- if message.content %}{{- message.content }}{%- endif %}

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -36,14 +37,24 @@ def free_port() -> int:
 class Engine:
     """One running engine; use it in a `with` block."""
 
-    def __init__(self, model: Path, server: str | None = None, context: int = 2048) -> None:
+    def __init__(self, model: Path, server: str | None = None, context: int = 2048,
+                 slots: int = 1) -> None:
+        # One thread: two would only wait for each other over so few weights.
         self.port = free_port()
         self.command = [find_server(server), "-m", str(model), "--alias", "corral-tiny",
-                        "--host", "127.0.0.1", "--port", str(self.port), "-c", str(context),
-                        "-np", "1", "-t", "2", "--cache-ram", "0", "--no-ui"]
+                        "--host", "127.0.0.1", "--port", str(self.port),
+                        "-c", str(context * slots), "-np", str(slots), "-t", "1",
+                        "--cache-ram", "0", "--no-ui"]
         self.log = tempfile.TemporaryFile()
         self.process: subprocess.Popen[bytes] | None = None
-        self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        self.local = threading.local()
+
+    def connection(self) -> http.client.HTTPConnection:
+        """The connection of this thread."""
+        if not hasattr(self.local, "connection"):
+            self.local.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection: http.client.HTTPConnection = self.local.connection
+        return connection
 
     def __enter__(self) -> Engine:
         self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log)
@@ -65,7 +76,6 @@ class Engine:
 
     def stop(self) -> None:
         """Ends the engine and waits for it."""
-        self.connection.close()
         if self.process is not None:
             self.process.terminate()
             self.process.wait(timeout=20)
@@ -79,12 +89,13 @@ class Engine:
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """One request; the status and the decoded answer."""
         data = None if body is None else json.dumps(body)
+        connection = self.connection()
         try:
-            self.connection.request(method, path, data, {"Content-Type": "application/json"})
-            reply = self.connection.getresponse()
+            connection.request(method, path, data, {"Content-Type": "application/json"})
+            reply = connection.getresponse()
             text = reply.read()
         except (OSError, http.client.HTTPException) as error:
-            self.connection.close()
+            connection.close()
             raise OSError(str(error)) from error
         return reply.status, json.loads(text) if text else None
 

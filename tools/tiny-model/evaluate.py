@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from world.unknown import SEED
 PASS_PERCENT = 90.0
 CASES_PER_WORDING = 12
 LISTED_FAILURES = 60
+SLOTS = 8
 
 
 class Question(NamedTuple):
@@ -70,13 +72,15 @@ def contaminated(questions: list[Question]) -> list[str]:
 
 
 def examine(engine: Engine, questions: list[Question], quiet: bool) -> list[Result]:
-    """Asks everything."""
+    """Asks everything, some questions at a time."""
     results, started = [], time.monotonic()
-    for number, question in enumerate(questions, 1):
-        results.append(Result(question, engine.ask(question.text)))
-        if not quiet and number % 500 == 0:
-            print(f"asked {number} of {len(questions)}, {time.monotonic() - started:.0f} s",
-                  flush=True)
+    with ThreadPoolExecutor(SLOTS) as pool:
+        for question, said in zip(questions, pool.map(engine.ask, [q.text for q in questions]),
+                                  strict=True):
+            results.append(Result(question, said))
+            if not quiet and len(results) % 500 == 0:
+                print(f"asked {len(results)} of {len(questions)}, "
+                      f"{time.monotonic() - started:.0f} s", flush=True)
     return results
 
 
@@ -132,7 +136,7 @@ def main() -> int:
     if bad:
         print("training contains these held-out wordings:", *bad, sep="\n  ", file=sys.stderr)
         return 1
-    with Engine(options.model, options.llama_server) as engine:
+    with Engine(options.model, options.llama_server, 1024, SLOTS) as engine:
         report = summary(examine(engine, questions, options.json))
     if options.json:
         print(json.dumps(report, indent=1))

@@ -10,12 +10,12 @@ from typing import Any
 from world import Case, Intent
 from world.animals import ANIMALS, article
 from world.colours import THINGS
-from world.intent import intent
+from world.reader import read
 from world.unknown import LISTS, pseudo_word
 
 COLOURS = sorted(set(THINGS.values()))
-FIRST = LISTS["first"].split(",")
-CITIES = LISTS["city"].split(",")
+FIRST = LISTS["first"]
+CITIES = LISTS["city"]
 NOUNS = [thing.split(" ", 1)[-1] for thing in THINGS]
 KEYS = ("title place food kind type category label topic summary text message reply note reason "
         "job hobby street owner model command status level group species brand language word "
@@ -48,7 +48,7 @@ def typed_values() -> dict[str, Callable[[Random], Any]]:
         "name": lambda rng: rng.choice(FIRST), "age": lambda rng: rng.randint(1, 90),
         "colour": lambda rng: rng.choice(COLOURS), "color": lambda rng: rng.choice(COLOURS),
         "city": lambda rng: rng.choice(CITIES), "animal": lambda rng: rng.choice(ANIMALS).name,
-        "country": lambda rng: rng.choice(LISTS["country"].split(",")),
+        "country": lambda rng: rng.choice(LISTS["country"]),
         "legs": lambda rng: rng.choice((0, 2, 4, 6, 8)), "count": small, "number": small,
         "sum": small, "id": small, "score": small, "size": small, "quantity": small,
         "price": lambda rng: rng.randint(1, 99) / 10, "temperature": lambda rng: rng.randint(0, 35),
@@ -104,20 +104,7 @@ def json_cases() -> list[Case]:
 
 def json_intents() -> list[Intent]:
     """The exact part of the JSON that the model knows."""
-    return [intent("json", "animal_json", """
-        describe {an} (as|in) json
-        (give me|write|show me|print) {an} (as|in) json
-        (describe|give me|write|show) the {animal} (as|in) (a json object|json|json form)
-        (what is|how do i write) {an} (as|in) json
-        (json for|a json object for|json of) {an}
-        (make|create) a json object (for|of|about) {an}
-        {an} (as|in) json
-        (can|could) you describe {an} (as|in) json
-        """, """
-        i need {an} as a json object
-        could you write down {an} in json
-        please put {an} into json
-        """, json_cases(), 1.0)]
+    return read("json", "json", {"animal_json": json_cases()})
 
 
 TOOLS: tuple[tuple[str, str, Callable[[Random], dict[str, Any]], str], ...] = (

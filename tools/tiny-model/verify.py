@@ -38,7 +38,8 @@ KINDS = {"string": str, "integer": int, "number": (int, float), "boolean": bool,
 ODD_TEXTS = (
     "", " ", "  two  spaces ", "Hello! What is Corral?", "\n\n\ttabs\n", "12345 67.89 3+4=7",
     "don't we'll I'VE you're", "äöü ß ÄÖÜ é ñ ç", "日本語のテキスト", "Привет, мир", "مرحبا بالعالم",
-    "שלום עולם", "👋🏽 👨‍👩‍👧 🇩🇪", "e\u0301 decomposed", "x\u00a0y\u2003z", "½ ² ③ ٣ ४", "<|im_start|>user",
+    "שלום עולם", "👋🏽 👨‍👩‍👧 🇩🇪", "e\u0301 decomposed", "x\u00a0y\u2003z", "½ ² ③ ٣ ४",
+    "<|im_start|>user",
     "`corral list` \"quoted\" {\"a\": [1, 2]}", "a_b-c.d/e\\f", "\u200bzero\u200bwidth", "𝕳𝖊𝖑𝖑𝖔",
     "MiXeD CaSe ALLCAPS", "....!!!???", "\x01\x7f", "한국어 텍스트", "हिन्दी पाठ", "ไทย",
 )

@@ -86,7 +86,12 @@ void Aggregate::add(const Event& event) {
                    all.insert(all.end(), e.tokens.begin(), e.tokens.end());
                  },
                  [this](const Finished& e) { choices_[e.choice].reason = e.reason; },
-                 [this](const UsageReport& e) { usage_ = e.usage; },
+                 [this](const UsageReport& e) {
+                   // The timings may have come with an earlier event.
+                   std::string timings = std::move(usage_.backend_timings);
+                   usage_ = e.usage;
+                   if (usage_.backend_timings.empty()) usage_.backend_timings = std::move(timings);
+                 },
              },
              event);
 }

@@ -160,20 +160,22 @@ net::Task<void> OpenAiSurface::generate(Call& call, inference::Operation operati
   }
   request->request_id = call.request().request_id;
 
-  auto deadline = SteadyClock::now() + total_timeout_;
-  auto dispatched = co_await dispatcher_.open(*request);
+  gateway::CallLimits limits = *limits_.local();
+  auto deadline = SteadyClock::now() + limits.total;
+  auto dispatched = co_await dispatcher_.open(*request, limits.timeouts);
+  // The name as we know it, not as it was spelled: metrics must not grow with every spelling.
+  auto catalog = scheduler_.catalog();
+  if (const auto* known = catalog->find(request->model.str())) call.notes.model = known->name;
   if (!dispatched) {
-    if (dispatched.error().param != "model") call.notes.model = request->model.str();
     (void)co_await exchange.reply(openai_error(dispatched.error()));
     co_return;
   }
-  call.notes.model = request->model.str();
   call.notes.endpoint = dispatched->lease.endpoint()->name().str();
   call.notes.waited = dispatched->waited;
   call.notes.upstream = dispatched->opened;
   add_timing(exchange.extra_headers(), *dispatched);
   Answer& answer = *dispatched->answer;
-  Relay relay{call, answer, deadline, total_timeout_};
+  Relay relay{call, answer, deadline, limits.total};
   if (request->stream && operation != inference::Operation::embedding) {
     co_await relay_stream(relay);
   } else if (answer.relayable()) {

@@ -3,10 +3,9 @@
 // passed on as they come, one send for each read.
 #pragma once
 
-#include <chrono>
-
 #include "api/router.hpp"
 #include "gateway/dispatcher.hpp"
+#include "net/snapshot.hpp"
 #include "scheduler/scheduler.hpp"
 
 namespace corral::api::openai {
@@ -14,8 +13,8 @@ namespace corral::api::openai {
 class OpenAiSurface {
  public:
   OpenAiSurface(gateway::Dispatcher& dispatcher, scheduler::Scheduler& scheduler,
-                std::chrono::milliseconds total_timeout)
-      : dispatcher_(dispatcher), scheduler_(scheduler), total_timeout_(total_timeout) {}
+                const net::Snapshot<gateway::CallLimits>& limits)
+      : dispatcher_(dispatcher), scheduler_(scheduler), limits_(limits) {}
 
   void add_routes(Router& router);
 
@@ -26,7 +25,7 @@ class OpenAiSurface {
 
   gateway::Dispatcher& dispatcher_;
   scheduler::Scheduler& scheduler_;
-  std::chrono::milliseconds total_timeout_;
+  const net::Snapshot<gateway::CallLimits>& limits_;
 };
 
 }  // namespace corral::api::openai

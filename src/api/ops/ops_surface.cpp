@@ -49,7 +49,10 @@ void OpsSurface::add_routes(Router& router) {
   router.add({"GET", "/health", "ops", bind(&OpsSurface::health), true});
   router.add({"GET", "/health/ready", "ops", bind(&OpsSurface::readiness), true});
   router.add({"GET", "/metrics", "ops", bind(&OpsSurface::metrics)});
-  router.add({"GET", "/", "ops", bind(&OpsSurface::root), true});
+}
+
+void OpsSurface::add_root(Router& router) {
+  router.add({"GET", "/", "ops", [this](Call& call) { return root(call); }, true});
 }
 
 net::Task<void> OpsSurface::health(Call& call) {

@@ -28,6 +28,7 @@ class OpsSurface {
   explicit OpsSurface(OpsParts parts) : parts_(std::move(parts)) {}
 
   void add_routes(Router& router);
+  void add_root(Router& router);  // unless a web root has a page for it
 
  private:
   net::Task<void> health(Call& call);

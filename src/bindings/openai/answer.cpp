@@ -8,21 +8,40 @@ namespace {
 
 constexpr std::uint64_t kLargestDocument = 256u << 20;
 
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
+// Behind the colon of the first `key` (with its quotes) in `event`, spaces skipped; empty if it is
+// not there. Inside a JSON string the quotes would be escaped, so a text cannot pass for a key.
+std::string_view value_of(std::string_view event, std::string_view key) {
+  auto at = event.find(key);
+  if (at == std::string_view::npos) return {};
+  at = event.find_first_not_of(" \t", at + key.size());
+  if (at == std::string_view::npos || event[at] != ':') return {};
+  at = event.find_first_not_of(" \t", at + 1);
+  return at == std::string_view::npos ? std::string_view{} : event.substr(at);
 }
 
-// Does this event carry text or a tool call? Cheap, for the moment of the first token only.
+// Does this event carry text or a tool call? Cheap: the event is not parsed.
 bool carries_token(std::string_view event) {
-  for (std::string_view key : {R"("content":")", R"("reasoning_content":")", R"("reasoning":")",
-                               R"("text":")", R"("arguments":")"}) {
-    auto at = event.find(key);
-    if (at != std::string_view::npos && at + key.size() < event.size() &&
-        event[at + key.size()] != '"') {
-      return true;
-    }
+  for (std::string_view key : {R"("content")", R"("reasoning_content")", R"("reasoning")",
+                               R"("text")", R"("arguments")"}) {
+    auto value = value_of(event, key);
+    if (value.size() > 1 && value[0] == '"' && value[1] != '"') return true;
   }
-  return contains(event, R"("tool_calls":[)");
+  return value_of(event, R"("tool_calls")").starts_with('[');
+}
+
+// The first data line of an event, which may stand behind comments and other fields.
+std::string_view first_data(std::string_view event) {
+  while (!event.starts_with("data:")) {
+    auto end = event.find('\n');
+    if (end == std::string_view::npos) return {};
+    event.remove_prefix(end + 1);
+  }
+  event.remove_prefix(event.starts_with("data: ") ? 6 : 5);
+  return event;
+}
+
+bool is_error(std::string_view data) {
+  return data.starts_with(R"({"error")") && !value_of(data, R"("error")").starts_with("null");
 }
 
 }  // namespace
@@ -39,17 +58,23 @@ net::Task<Result<bool>> StreamAnswer::read_more() {
 }
 
 StreamAnswer::Verdict StreamAnswer::inspect(std::string_view event) {
-  if (event.starts_with("data: [DONE]") || event.starts_with("data:[DONE]")) {
+  std::string_view data = first_data(event);
+  if (data.starts_with("[DONE]")) {
     done_ = true;
     return Verdict::forward;
   }
-  if (options_.hide_progress && contains(event, R"("prompt_progress":{)")) return Verdict::drop;
-  if (!first_token_at_ && carries_token(event)) first_token_at_ = std::chrono::steady_clock::now();
-  if (!usage_.reported && first_token_at_) ++usage_.completion_tokens;
-  if (contains(event, R"("usage":{)") || contains(event, R"("timings":{)")) {
+  if (options_.hide_progress && value_of(data, R"("prompt_progress")").starts_with('{')) {
+    return Verdict::drop;
+  }
+  if ((!usage_.reported || !first_token_at_) && carries_token(data)) {
+    if (!first_token_at_) first_token_at_ = std::chrono::steady_clock::now();
+    if (!usage_.reported) ++usage_.completion_tokens;
+  }
+  if (value_of(data, R"("usage")").starts_with('{') ||
+      value_of(data, R"("timings")").starts_with('{')) {
     if (event_data(event, data_)) read_usage(data_, usage_);
   }
-  if (event.starts_with(R"(data: {"error")") || event.starts_with(R"(data:{"error")")) {
+  if (is_error(data)) {
     if (event_data(event, data_)) failure_ = error_from_payload(data_, 500);
     return Verdict::fail;
   }

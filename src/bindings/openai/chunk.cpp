@@ -52,7 +52,8 @@ void take_usage(const bj::object& root, Usage& usage) {
   }
   if (const auto* timings = object_member(root, "timings")) {
     usage.backend_timings = json::serialize(*timings);
-    if (!usage.reported) {
+    // Timings may come with every chunk, and count up; a usage beside them is the better word.
+    if (object_member(root, "usage") == nullptr) {
       usage.cached_tokens = count_member(*timings, "cache_n");
       usage.prompt_tokens = usage.cached_tokens + count_member(*timings, "prompt_n");
       usage.completion_tokens = count_member(*timings, "predicted_n");
@@ -148,7 +149,7 @@ Result<void> decode_chunk(std::string_view data, ChunkState& state, std::vector<
   if (root == nullptr) {
     return fail(ErrorCode::upstream, "the backend sent an event that is not a JSON object");
   }
-  if (root->contains("error")) return std::unexpected(error_from_payload(data, 500));
+  if (member(*root, "error") != nullptr) return std::unexpected(error_from_payload(data, 500));
   if (!state.started) {
     state.started = true;
     out.emplace_back(Started{text_member(*root, "id"),

@@ -16,7 +16,7 @@ class EventSplitter {
  public:
   static constexpr std::size_t kLongestEvent = 16u << 20;
 
-  // `bytes` must stay valid until next() returned nullopt. too_large when one event never ends.
+  // `bytes` must stay valid until next() returned nullopt. upstream: one event never ends.
   Result<void> feed(std::string_view bytes);
   // The next whole event with the empty line that ends it.
   std::optional<std::string_view> next();

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 #include <algorithm>
 #include <array>
+#include <boost/json/value.hpp>
 #include <cstring>
 
 #include "base/json.hpp"
@@ -280,10 +281,11 @@ simdjson::error_code find_spans(simdjson::ondemand::parser& parser,
     spans.empty_object = false;
     std::string_view key;
     if (auto error = field.unescaped_key().get(key)) return error;
-    inference::Span* span = key == "model"            ? &spans.model
-                            : key == "stream"         ? &spans.stream
-                            : key == "stream_options" ? &spans.stream_options
-                                                      : nullptr;
+    inference::Span* span = key == "model"             ? &spans.model
+                            : key == "stream"          ? &spans.stream
+                            : key == "stream_options"  ? &spans.stream_options
+                            : key == "return_progress" ? &spans.return_progress
+                                                       : nullptr;
     if (span == nullptr) continue;
     simdjson::ondemand::value value = field.value();
     std::string_view raw;
@@ -295,13 +297,16 @@ simdjson::error_code find_spans(simdjson::ondemand::parser& parser,
       if (auto error = inner.raw_json().get(raw)) return error;
     } else {
       raw = value.raw_json_token();
-      while (!raw.empty() && std::strchr(" \t\r\n", raw.back()) != nullptr) raw.remove_suffix(1);
     }
+    // Both reach up to the next token.
+    while (!raw.empty() && std::strchr(" \t\r\n", raw.back()) != nullptr) raw.remove_suffix(1);
     span->begin = static_cast<std::size_t>(raw.data() - text.data());
     span->size = raw.size();
   }
   return simdjson::SUCCESS;
 }
+
+constexpr std::size_t kFirstCapacity = 4096;
 
 // Parsers and the padded copy, reused by each thread; they keep their memory up to a bound.
 struct Workspace {
@@ -318,14 +323,27 @@ struct Workspace {
   }
 };
 
+// Why simdjson refused `body`; Boost.JSON knows where.
+Error refusal(std::string_view body) {
+  auto parsed = json::parse(body);
+  if (!parsed) return std::move(parsed).error();
+  return fail(ErrorCode::invalid_argument,
+              "the request holds a number that does not fit into 64 bits");
+}
+
 Result<inference::Request> peek_in(Workspace& space, Operation operation, std::string_view body) {
   space.padded.resize(body.size() + simdjson::SIMDJSON_PADDING);
   std::memcpy(space.padded.data(), body.data(), body.size());
   std::memset(space.padded.data() + body.size(), 0, simdjson::SIMDJSON_PADDING);
 
+  // The depth is ours from the first allocation on, so that all parsers here agree.
+  if (space.dom.capacity() == 0 &&
+      space.dom.allocate(kFirstCapacity, json::kMaxDepth) != simdjson::SUCCESS) {
+    return fail(ErrorCode::internal, "out of memory");
+  }
   element root;
   auto error = space.dom.parse(space.padded.data(), body.size(), false).get(root);
-  if (error != simdjson::SUCCESS) return json::explain_syntax_error(body);
+  if (error != simdjson::SUCCESS) return refusal(body);
   simdjson::dom::object object;
   if (root.get(object) != simdjson::SUCCESS) {
     return fail(ErrorCode::invalid_argument, "the request body must be a JSON object");
@@ -337,7 +355,7 @@ Result<inference::Request> peek_in(Workspace& space, Operation operation, std::s
 
   simdjson::padded_string_view text(space.padded.data(), body.size(), space.padded.size());
   if (find_spans(space.ondemand, text, request.spans) != simdjson::SUCCESS) {
-    return json::explain_syntax_error(body);
+    return refusal(body);
   }
   request.spans.insert_at = body.find('{') + 1;
   return request;

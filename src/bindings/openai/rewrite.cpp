@@ -31,7 +31,7 @@ RewrittenBody::RewrittenBody(const inference::Request& request, const BodyEdits&
   if (edits.include_usage && !request.usage_in_stream) {
     put(spans.stream_options, "stream_options", R"({"include_usage":true})");
   }
-  if (edits.return_progress) added += R"("return_progress":true,)";
+  if (edits.return_progress) put(spans.return_progress, "return_progress", "true");
   if (!added.empty()) {
     if (spans.empty_object) added.pop_back();
     replacements.push_back({{spans.insert_at, 0}, std::move(added)});

@@ -14,7 +14,10 @@ constexpr std::size_t kLongestMessage = 2000;
 std::string text_of(const bj::value* value) {
   if (value == nullptr || !value->is_string()) return {};
   auto text = std::string_view(value->get_string().data(), value->get_string().size());
-  return std::string(text.substr(0, kLongestMessage));
+  if (text.size() <= kLongestMessage) return std::string(text);
+  std::size_t size = kLongestMessage;
+  while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xC0) == 0x80) --size;
+  return std::string(text.substr(0, size));  // not within a character
 }
 
 std::int64_t number_of(const bj::value* value) {

@@ -11,9 +11,7 @@ It takes llama-server's own arguments (all but --port are ignored) and these:
   --fake-say TEXT          write TEXT to standard error first
   --fake-never-ready       answer 503 for ever
   --fake-ignore-term       SIGTERM does nothing
-  --fake-crash SECONDS     die by SIGABRT so long after the first 200
   --fake-port-taken        fail as when the port is taken
-  --fake-hang              after the first 200 never answer again
   --fake-huge-lines        write a megabyte without an end of line, and many short lines
   --fake-elsewhere         listen on another port than the one asked for
   --fake-child             start a `sleep` of its own and write its pid to --fake-record
@@ -26,7 +24,7 @@ import sys
 import threading
 import time
 
-FLAGS = {"never-ready", "ignore-term", "port-taken", "hang", "huge-lines", "elsewhere", "child"}
+FLAGS = {"never-ready", "ignore-term", "port-taken", "huge-lines", "elsewhere", "child"}
 
 
 def parse(arguments):
@@ -64,7 +62,6 @@ class Engine:
     def __init__(self, options):
         self.options = options
         self.started = time.monotonic()
-        self.served = False
 
     def ready(self):
         if "never-ready" in self.options:
@@ -79,19 +76,12 @@ class Engine:
                 if not piece:
                     return
                 data += piece
-            if self.served and "hang" in self.options:
-                time.sleep(1000)
             ok = self.ready()
             body = b'{"status":"ok"}' if ok else b'{"error":{"message":"Loading model"}}'
             status = b"200 OK" if ok else b"503 Service Unavailable"
             connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Type: application/json\r\n"
                                b"Connection: close\r\nContent-Length: "
                                + str(len(body)).encode() + b"\r\n\r\n" + body)
-            if ok and not self.served:
-                self.served = True
-                if "crash" in self.options:
-                    time.sleep(float(self.options["crash"]))
-                    os.kill(os.getpid(), signal.SIGABRT)
 
 
 def misbehave_at_start(options):

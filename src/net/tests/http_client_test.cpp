@@ -326,7 +326,8 @@ TEST_F(HttpClientTest, DoesNotReuseAClosedConnection) {
 TEST_F(HttpClientTest, DoesNotReuseAConnectionWithUnreadBytes) {
   ScriptedServer server([](int number, int socket) {
     read_request(socket);
-    write_text(socket, ok(std::to_string(number)) + "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL");
+    write_text(socket,
+               ok(std::to_string(number)) + "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL");
     read_request(socket);
   });
   EXPECT_EQ(get(server.port)->body, "0");
@@ -441,8 +442,9 @@ TEST_F(HttpClientTest, TalksToLocalhostByName) {
 }
 
 TEST_F(HttpClientTest, TalksToUnixSockets) {
-  auto path = (std::filesystem::temp_directory_path() /
-               fmt::format("corral-net-{}.sock", ::getpid())).string();
+  auto path =
+      (std::filesystem::temp_directory_path() / fmt::format("corral-net-{}.sock", ::getpid()))
+          .string();
   ::unlink(path.c_str());
   {
     ScriptedServer server(always(ok("unix")), path);

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 
-from .about import corral, greetings
 from .animals import animals
 from .colours import colours
 from .commands import commands
 from .intent import CATEGORIES, UNKNOWN, Case, Intent, choose, expand, fill, normal
-from .longer import longer
 from .numbers import counting, sums
+from .reader import read
 from .unknown import unknown
 
 __all__ = ["CATEGORIES", "UNKNOWN", "Case", "Intent", "choose", "expand", "fill", "intents",
@@ -20,5 +19,6 @@ __all__ = ["CATEGORIES", "UNKNOWN", "Case", "Intent", "choose", "expand", "fill"
 @cache
 def intents() -> tuple[Intent, ...]:
     """Everything that the model is taught to answer."""
-    return (*greetings(), *corral(), *commands(), *sums(), *counting(), *colours(), *animals(),
-            *unknown(), *longer())
+    talk = (*read("greetings", "greetings"), *read("corral", "corral"))
+    return (*talk, *commands(), *sums(), *counting(), *colours(), *animals(), *unknown(),
+            *read("long", "longer"))

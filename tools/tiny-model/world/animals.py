@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from .intent import Case, Intent, intent
+from .intent import Case, Intent
+from .reader import read
 
 
 class Animal(NamedTuple):
@@ -74,204 +76,31 @@ def legs_answer(animal: Animal) -> str:
     return f"{name} has {animal.legs} legs." if animal.legs else f"{name} has no legs."
 
 
+def each(answer: Callable[[Animal], str], some: Iterable[Animal] = ANIMALS) -> list[Case]:
+    """One case for each animal."""
+    return [Case(slots(animal), answer(animal)) for animal in some]
+
+
+def says(animal: Animal) -> str:
+    """The sound of an animal."""
+    return f"{article(animal.name).capitalize()} says {animal.sound}."
+
+
+def flight(animal: Animal) -> str:
+    """Whether an animal can fly."""
+    name = article(animal.name)
+    return f"Yes, {name} can fly." if animal.flies else f"No, {name} cannot fly."
+
+
 def animals() -> list[Intent]:
     """All intents about animals."""
-    cap = lambda animal: article(animal.name).capitalize()  # noqa: E731
-    each = lambda answer, some=ANIMALS: [  # noqa: E731
-        Case(slots(animal), answer(animal)) for animal in some]
+    start = lambda animal: article(animal.name).capitalize()  # noqa: E731
     loud = [animal for animal in ANIMALS if animal.sound]
-    young = [a for a in ANIMALS if sum(b.young == a.young for b in ANIMALS) == 1]
-    return [
-        intent("animals", "sound", """
-            (what|which) (sound|noise) does {an} make
-            (what|which) (sound|noise) do {animals} make
-            what does {an} say
-            what do {animals} say
-            how does {an} (sound|speak|talk)
-            what is the (sound|noise|call) of {an}
-            (tell me|say|do you know) (what|which) sound {an} makes
-            what (sound|noise) (comes from|is made by) {an}
-            (make|imitate|say) the (sound|noise) of {an}
-            the sound of {an}
-            {an} says what
-            what does the {animal} say
-            """, """
-            which noise do we hear from {an}
-            how do {animals} sound
-            what noise would {an} make
-            do you know what {an} says
-            """, each(lambda a: f"{cap(a)} says {a.sound}.", loud), 1.5, """
-            and {an}
-            what about {an}
-            and the {animal}
-            """),
-        intent("animals", "who_says", """
-            (which|what) animal (says|makes|goes) {sound}
-            who (says|makes|goes) {sound}
-            (which|what) animal makes the sound {sound}
-            (which|what) animal can i hear when i hear {sound}
-            {sound} is the sound of (which|what) animal
-            what says {sound}
-            (tell me|do you know|name) (which|what|the) animal (that|) says {sound}
-            """, """
-            i hear {sound} which animal is it
-            what kind of animal says {sound}
-            from which animal do i hear {sound}
-            """, each(lambda a: f"{cap(a)} says {a.sound}.", loud), 1.0),
-        intent("animals", "legs", """
-            how many legs (does|has) {an} (have|)
-            how many legs do {animals} have
-            how many legs (are there on|can you count on) {an}
-            what is the number of legs of {an}
-            (tell me|do you know|say) how many legs {an} has
-            (tell me|do you know|say) how many legs {animals} have
-            {an} has how many legs
-            (number|count) of legs of {an}
-            on how many legs does {an} (walk|run|stand)
-            count the legs of {an}
-            how many feet does {an} have
-            legs of {an}
-            """, """
-            can you tell me the number of legs of {an}
-            {animals} have how many legs
-            how many legs would {an} have
-            on how many legs do {animals} walk
-            """, each(legs_answer), 1.5, """
-            and {an}
-            what about {an}
-            and {animals}
-            """),
-        intent("animals", "young", """
-            what is a (baby|young) {animal} called
-            (what|how) do you call a (baby|young) {animal}
-            what is the (name|word) (of|for) a (baby|young) {animal}
-            what is the (baby|young|child) of {an} called
-            (tell me|say|name|do you know) the (name|word) for a (baby|young) {animal}
-            a (baby|young) {animal} is called what
-            what are young {animals} called
-            how is a (baby|young) {animal} called
-            what do we call the young of {an}
-            """, """
-            which name does a young {animal} have
-            what do people call a baby {animal}
-            which word do we use for a young {animal}
-            """, each(lambda a: f"A young {a.name} is called {article(a.young)}."), 1.2, """
-            and {an}
-            what about {an}
-            and a young {animal}
-            """),
-        intent("animals", "what_young", """
-            what is a {young}
-            (explain|define) (what a|the word) {young} (is|)
-            what does the word {young} mean
-            (which|what) animal (is|was) a {young}
-            a {young} is a young what
-            what (will a|does a) {young} become
-            (tell me|do you know) what a {young} is
-            """, """
-            what sort of animal is a {young}
-            what do we mean by a {young}
-            a {young} is the young of which animal
-            """, each(lambda a: f"{article(a.young).capitalize()} is a young {a.name}.", young), 1.0),
-        intent("animals", "home", """
-            where does {an} live
-            where do {animals} live
-            where (is|would) {an} (at home|live)
-            what is the home of {an}
-            (tell me|do you know|say) where {an} lives
-            (tell me|do you know|say) where {animals} live
-            where can i (find|see|meet) {an}
-            in (which|what) place does {an} live
-            where does {an} (sleep|stay)
-            {an} lives where
-            the home of {an}
-            """, """
-            where do i find {animals}
-            where is the home of {an}
-            in what place do {animals} live
-            """, each(lambda a: f"{cap(a)} lives {a.home}."), 1.2, """
-            and {an}
-            what about {an}
-            """),
-        intent("animals", "food", """
-            what does {an} eat
-            what do {animals} eat
-            what is the food of {an}
-            what (does|do) {an} (like to eat|feed on)
-            what do {animals} like to eat
-            (tell me|do you know|say) what {an} eats
-            (tell me|do you know|say) what {animals} eat
-            (which|what) food (does {an}|do {animals}) (eat|like|need)
-            what (can|should|may) i (feed|give) {an}
-            {an} eats what
-            the food of {an}
-            """, """
-            what would {an} like to eat
-            what sort of food does {an} eat
-            on what do {animals} feed
-            """, each(lambda a: f"{cap(a)} eats {a.food}."), 1.2, """
-            and {an}
-            what about {an}
-            """),
-        intent("animals", "portrait", """
-            what is {an}
-            what are {animals}
-            (tell me|say|write) something about {an}
-            (tell me|say|write) something about {animals}
-            (tell me|talk|write) about {animals}
-            (describe|explain|define) {an}
-            what do you know about {animals}
-            what do you know about {an}
-            (describe|explain) {animals}
-            {an}
-            tell me about {an}
-            what can you tell me about {animals}
-            what (kind|sort) of animal is {an}
-            """, """
-            give me some facts about {animals}
-            could you describe {an}
-            what should i know about {animals}
-            """, each(portrait), 1.5),
-        intent("animals", "fly", """
-            can {an} fly
-            can {animals} fly
-            (is|are) {animals} able to fly
-            is {an} able to fly
-            does {an} fly
-            do {animals} fly
-            (tell me|do you know) (if|whether) {an} can fly
-            does {an} have wings
-            """, """
-            is it true that {an} can fly
-            do you think {an} can fly
-            would {an} be able to fly
-            """, each(lambda a: f"Yes, {article(a.name)} can fly." if a.flies
-                      else f"No, {article(a.name)} cannot fly."), 1.0, """
-            and {an}
-            what about {animals}
-            """),
-        intent("animals", "known", """
-            (which|what) animals do you know
-            (name|list|give me) (some|a few|all|the) animals
-            tell me (some|a few) animals
-            (can|could) you (name|list) (some|a few) animals
-            how many animals do you know
-            (name|give me|tell me) an animal
-            """, """
-            list the animals you know
-            which animals can you name
-            please give me a list of animals
-            """, "I know the cat, the dog, the cow, the horse, the duck, the owl, the frog, the "
-                 "bee and many more.", 0.8),
-        intent("animals", "favourite", """
-            what is your (favourite|favorite) animal
-            (which|what) animal do you (like|like best|love|prefer)
-            do you have a (favourite|favorite) animal
-            (tell me|say|name) your (favourite|favorite) animal
-            do you like (animals|cats|dogs|horses)
-            """, """
-            is there an animal that you like
-            what animal do you like most
-            what is the animal you like best
-            """, "I like the horse best, because a corral is a home for horses.", 0.6),
-    ]
+    only = [a for a in ANIMALS if sum(b.young == a.young for b in ANIMALS) == 1]
+    return read("animals", "animals", {
+        "sound": each(says, loud), "who_says": each(says, loud), "legs": each(legs_answer),
+        "young": each(lambda a: f"A young {a.name} is called {article(a.young)}."),
+        "what_young": each(lambda a: f"{article(a.young).capitalize()} is a young {a.name}.", only),
+        "home": each(lambda a: f"{start(a)} lives {a.home}."),
+        "food": each(lambda a: f"{start(a)} eats {a.food}."),
+        "portrait": each(portrait), "fly": each(flight)})

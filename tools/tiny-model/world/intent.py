@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from random import Random
 from typing import NamedTuple
@@ -35,25 +35,12 @@ class Intent:
     held: tuple[str, ...]
     cases: tuple[Case, ...]
     weight: float = 1.0
-    follow_up: tuple[str, ...] = field(default=())
+    follow_up: tuple[str, ...] = ()
 
     def ask(self, rng: Random) -> tuple[str, Case]:
         """A random training question and its case."""
         case = rng.choice(self.cases)
         return fill(choose(rng.choice(self.train), rng), case), case
-
-
-def intent(category: str, name: str, train: str, held: str, answer: str | list[Case],
-           weight: float = 1.0, follow_up: str = "") -> Intent:
-    """Builds an intent from blocks of patterns, one per line."""
-    cases = [Case({}, answer)] if isinstance(answer, str) else answer
-    return Intent(category, name, lines(train), lines(held), tuple(cases), weight,
-                  lines(follow_up))
-
-
-def lines(block: str) -> tuple[str, ...]:
-    """The lines of a block that hold something."""
-    return tuple(line.strip() for line in block.splitlines() if line.strip())
 
 
 @cache

@@ -1,0 +1,301 @@
+// The scheduler end to end: a folder on disk, configured endpoints, an engine that is a script.
+#include "scheduler/scheduler.hpp"
+
+#include <gtest/gtest.h>
+
+#include "scheduler/tests/world.hpp"
+
+namespace corral::scheduler {
+namespace {
+
+using namespace std::chrono_literals;
+using inference::Operation;
+using net::testing::eventually;
+
+constexpr auto kPatience = 60s;
+
+TEST(SchedulerModels, TheUnknownOneIsNotFound) {
+  World world;
+  world.put_model("tiny");
+  world.start();
+  auto target = world.ensure("tini");
+  ASSERT_FALSE(target);
+  EXPECT_EQ(target.error().code, ErrorCode::not_found);
+  EXPECT_EQ(target.error().param, "model");
+  EXPECT_EQ(target.error().hint_text, "did you mean tiny?");
+  EXPECT_EQ(world.ready("tiny").endpoint, nullptr);
+  EXPECT_EQ(world.details("nope").error().code, ErrorCode::not_found);
+  EXPECT_EQ(world.unload("nope").error().code, ErrorCode::not_found);
+  EXPECT_TRUE(world.unload("tiny"));  // not loaded: nothing to do
+  EXPECT_TRUE(world.instances().empty());
+}
+
+TEST(SchedulerModels, ABrokenFileIsListedAndRefused) {
+  World world;
+  world.put_rubbish("broken");
+  world.start();
+  ASSERT_TRUE(world.in_state("broken", ModelState::unusable));
+  EXPECT_FALSE(world.catalog()->find("broken")->error.empty());
+  auto target = world.ensure("broken");
+  ASSERT_FALSE(target);
+  EXPECT_EQ(target.error().code, ErrorCode::unavailable);
+  EXPECT_EQ(target.error().param, "model");
+  EXPECT_TRUE(world.log->has("a model cannot be used model=broken"));
+}
+
+TEST(SchedulerModels, DetailsOfAFile) {
+  World world;
+  auto path = world.put_model("chat/tiny");
+  world.settings.models.settings["chat/tiny"].context = 128;
+  world.settings.models.settings["chat/tiny"].slots = 1;
+  world.settings.models.settings["chat/tiny"].idle_timeout = 9s;
+  world.start();
+  auto details = world.details("CHAT/Tiny");
+  ASSERT_TRUE(details);
+  EXPECT_EQ(details->status.name, "chat/tiny");
+  EXPECT_EQ(details->status.architecture, "llama");
+  ASSERT_EQ(details->files.size(), 1u);
+  EXPECT_EQ(details->files[0].path, path.string());
+  EXPECT_EQ(details->chat_template, "{{ messages }}");
+  EXPECT_EQ(details->context, 128u);
+  EXPECT_EQ(details->slots, 1u);
+  EXPECT_EQ(details->idle_timeout, 9s);
+  EXPECT_GT(details->memory_estimate_bytes, 0u);
+}
+
+TEST(SchedulerEndpoints, ServeTheNamesTheyWereGiven) {
+  World world;
+  world.put_model("local");
+  world.put_model("shadowed");
+  world.settings.models.settings["public"].aliases = {"nick"};
+  world.add_endpoint("far", "http://127.0.0.1:9/base",
+                     {"plain", "public=backend/name", "shadowed"});
+  world.add_endpoint("second", "http://127.0.0.1:9", {"plain", "mine"});
+  world.add_endpoint("odd", "gopher://x", {"never"});
+  world.add_endpoint("strange", "http://127.0.0.1:9", {"neither"}, "no-such-binding");
+  world.start();
+
+  auto target = world.ready("public");
+  ASSERT_NE(target.endpoint, nullptr);
+  EXPECT_EQ(target.backend_model, "backend/name");
+  EXPECT_EQ(target.endpoint->name().str(), "far");
+  EXPECT_FALSE(target.endpoint->managed());
+  EXPECT_EQ(world.ready("public", Operation::embedding).endpoint, target.endpoint);
+  EXPECT_EQ(world.ready("nick").endpoint, target.endpoint);
+  EXPECT_EQ(world.ready("plain").endpoint->name().str(), "far");  // the first one wins
+  EXPECT_EQ(world.ready("mine").endpoint->name().str(), "second");
+  EXPECT_TRUE(world.log->has("several endpoints"));
+
+  // The slow path takes other spellings.
+  auto slow = world.ensure("PUBLIC:latest");
+  ASSERT_TRUE(slow);
+  EXPECT_EQ(slow->backend_model, "backend/name");
+  EXPECT_EQ(world.ensure("Nick")->endpoint, target.endpoint);
+
+  EXPECT_EQ(world.ensure("never").error().code, ErrorCode::not_found);
+  EXPECT_EQ(world.ensure("neither").error().code, ErrorCode::not_found);
+  EXPECT_TRUE(world.log->has("endpoint=odd"));
+  EXPECT_TRUE(world.log->has("endpoint=strange error=unknown binding"));
+
+  auto catalog = world.catalog();
+  EXPECT_EQ(catalog->models.size(), 5u);
+  EXPECT_EQ(catalog->find("shadowed")->source, ModelSource::endpoint);
+  EXPECT_EQ(catalog->find("local")->source, ModelSource::file);
+  EXPECT_EQ(catalog->find("nick")->name, "public");
+  EXPECT_EQ(catalog->find("public")->state, ModelState::ready);
+
+  auto refused = world.unload("public");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::conflict);
+  EXPECT_TRUE(world.details("public")->files.empty());
+}
+
+TEST(SchedulerEndpoints, AReloadReplacesThem) {
+  World world;
+  world.add_endpoint("far", "http://127.0.0.1:9", {"a", "b"});
+  world.start();
+  auto before = world.ready("a").endpoint;
+  world.settings.endpoints.clear();
+  world.add_endpoint("near", "http://127.0.0.1:10", {"b", "c"});
+  world.reload();
+  EXPECT_TRUE(before->closed());
+  EXPECT_EQ(world.ready("a").endpoint, nullptr);
+  EXPECT_EQ(world.ensure("a").error().code, ErrorCode::not_found);
+  EXPECT_EQ(world.ready("b").endpoint->name().str(), "near");
+  EXPECT_FALSE(world.ready("b").endpoint->closed());
+  EXPECT_NE(world.ready("c").endpoint, nullptr);
+}
+
+TEST(SchedulerEndpoints, LateAliasesHoldAfterAReload) {
+  World world;
+  world.put_model("tiny");
+  world.start();
+  EXPECT_EQ(world.catalog()->find("nick"), nullptr);
+  world.settings.models.settings["tiny"].aliases = {"nick"};
+  world.reload();
+  ASSERT_NE(world.catalog()->find("nick"), nullptr);
+  EXPECT_EQ(world.catalog()->find("nick")->name, "tiny");
+}
+
+TEST(SchedulerFolder, FilesComeAndGo) {
+  World world;
+  world.start();
+  EXPECT_TRUE(world.catalog()->models.empty());
+  auto path = world.put_model("late");
+  EXPECT_TRUE(eventually([&] { return world.in_state("late", ModelState::unloaded); }, kPatience));
+  EXPECT_TRUE(world.log->has("model found model=late"));
+  std::filesystem::remove(path);
+  EXPECT_TRUE(eventually([&] { return world.catalog()->find("late") == nullptr; }, kPatience));
+  EXPECT_TRUE(world.log->has("model gone model=late"));
+}
+
+TEST(SchedulerFolder, IsMadeWhereItIsNotThere) {
+  World world;
+  world.settings.models.directory.clear();
+  std::filesystem::remove_all(world.folder / "models");
+  world.start();
+  EXPECT_TRUE(std::filesystem::is_directory(world.folder / "models"));
+}
+
+TEST(SchedulerEngine, IsStartedForTheFirstRequestAndUnloaded) {
+  World world;
+  world.put_model("tiny");
+  world.settings.models.settings["tiny"].aliases = {"nick"};
+  world.start();
+  auto target = world.ensure("nick");
+  ASSERT_TRUE(target) << target.error().describe();
+  EXPECT_TRUE(target->endpoint->managed());
+  EXPECT_EQ(target->backend_model, "tiny");
+  EXPECT_FALSE(target->endpoint->address().api_key.empty());
+  world.settle();
+  EXPECT_TRUE(world.in_state("tiny", ModelState::ready));
+  EXPECT_EQ(world.ready("tiny").endpoint, target->endpoint);
+  EXPECT_EQ(world.ready("nick").endpoint, target->endpoint);
+  EXPECT_EQ(world.ready("tiny", Operation::embedding).endpoint, nullptr);
+
+  auto instances = world.instances();
+  ASSERT_EQ(instances.size(), 1u);
+  EXPECT_EQ(instances[0].model, "tiny");
+  EXPECT_EQ(instances[0].purpose, "chat");
+  EXPECT_EQ(instances[0].state, "ready");
+  EXPECT_GT(instances[0].pid, 0);
+  EXPECT_FALSE(instances[0].idle_unload_at);  // never unloaded by itself here
+
+  EXPECT_TRUE(world.unload("tiny"));
+  EXPECT_TRUE(target->endpoint->closed());
+  EXPECT_TRUE(eventually([&] { return world.in_state("tiny", ModelState::unloaded); }, kPatience));
+  EXPECT_EQ(world.ready("tiny").endpoint, nullptr);
+  EXPECT_TRUE(world.instances().empty());
+}
+
+TEST(SchedulerEngine, EmbeddingsHaveOneOfTheirOwn) {
+  World world;
+  world.put_model("tiny");
+  world.start();
+  auto target = world.ensure("tiny", Operation::embedding);
+  ASSERT_TRUE(target);
+  world.settle();
+  EXPECT_EQ(world.ready("tiny", Operation::embedding).endpoint, target->endpoint);
+  EXPECT_EQ(world.ready("tiny").endpoint, nullptr);
+  EXPECT_EQ(world.instances().at(0).purpose, "embedding");
+  EXPECT_TRUE(world.in_state("tiny", ModelState::ready));
+}
+
+TEST(SchedulerEngine, IsUnloadedWhenNobodyUsesIt) {
+  World world;
+  world.put_model("tiny");
+  world.settings.models.idle_timeout = 300ms;
+  world.start();
+  auto target = world.ensure("tiny");
+  ASSERT_TRUE(target);
+  EXPECT_TRUE(eventually([&] { return world.in_state("tiny", ModelState::unloaded); }, kPatience));
+  EXPECT_TRUE(target->endpoint->closed());
+}
+
+TEST(SchedulerEngine, ThatCannotStartIsReportedAndNotTriedAtOnce) {
+  World world;
+  world.put_model("tiny");
+  world.settings.llama_server.path = "/no/such/llama-server";
+  world.start();
+  auto target = world.ensure("tiny");
+  ASSERT_FALSE(target);
+  EXPECT_EQ(target.error().code, ErrorCode::unavailable);
+  EXPECT_TRUE(target.error().message.contains("'tiny' could not be started"))
+      << target.error().message;
+  world.settle();
+  EXPECT_TRUE(world.in_state("tiny", ModelState::failed));
+  EXPECT_FALSE(world.catalog()->find("tiny")->error.empty());
+  auto again = world.ensure("tiny");
+  ASSERT_FALSE(again);
+  ASSERT_TRUE(again.error().retry_after);
+  EXPECT_GT(again.error().retry_after->count(), 0);
+}
+
+TEST(SchedulerEngine, IsStoppedWhenItsFileGoes) {
+  World world;
+  auto path = world.put_model("tiny");
+  world.start();
+  auto target = world.ensure("tiny");
+  ASSERT_TRUE(target);
+  std::filesystem::remove(path);
+  EXPECT_TRUE(eventually([&] { return target->endpoint->closed(); }, kPatience));
+  EXPECT_TRUE(eventually([&] { return world.catalog()->find("tiny") == nullptr; }, kPatience));
+  EXPECT_EQ(world.ensure("tiny").error().code, ErrorCode::not_found);
+}
+
+TEST(SchedulerEngine, APlaceClosedByACallerIsOpenedAgain) {
+  World world;
+  world.put_model("tiny");
+  world.start();
+  auto target = world.ensure("tiny");
+  ASSERT_TRUE(target);
+  target->endpoint->close();  // as the dispatcher does when the connection is refused
+  auto again = world.ensure("tiny");
+  ASSERT_TRUE(again);
+  EXPECT_NE(again->endpoint, target->endpoint);
+  EXPECT_FALSE(again->endpoint->closed());
+}
+
+TEST(SchedulerEngine, PreloadStartsAndAStoppingServerStartsNothing) {
+  World world;
+  world.put_model("tiny");
+  world.settings.models.settings["tiny"].preload = true;
+  world.settings.models.settings["ghost"].preload = true;
+  world.start();
+  EXPECT_TRUE(world.log->has("model=ghost"));
+  EXPECT_TRUE(eventually([&] { return world.in_state("tiny", ModelState::ready); }, kPatience));
+  world.loops.run(world.loops.shards().control(), world.scheduler->stop());
+  auto late = world.ensure("tiny");
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, ErrorCode::unavailable);
+  EXPECT_TRUE(late.error().retry_after);
+}
+
+net::Task<void> want(Scheduler* scheduler, std::atomic<int>* code) {
+  auto target = co_await scheduler->ensure(ModelName("tiny"), Operation::chat);
+  *code = target ? 1 : 100 + static_cast<int>(target.error().code);
+}
+
+TEST(SchedulerEngine, ACallerWhoLeavesWhileItLoadsIsCancelled) {
+  World world;
+  world.put_model("tiny");
+  world.settings.llama_server.extra_arguments = {"--fake-never-ready"};
+  world.start();
+  std::atomic<int> left = 0, told = 0;
+  net::TaskGroup leaver(world.shard());
+  net::TaskGroup stayer(world.shard());
+  leaver.spawn(want(world.scheduler.get(), &left));
+  stayer.spawn(want(world.scheduler.get(), &told));
+  EXPECT_TRUE(eventually([&] { return world.in_state("tiny", ModelState::loading); }, kPatience));
+  world.loops.run(world.shard(), leaver.close());
+  EXPECT_EQ(left, 100 + static_cast<int>(ErrorCode::cancelled));
+  EXPECT_EQ(told, 0);
+  EXPECT_TRUE(world.unload("tiny"));
+  EXPECT_TRUE(eventually([&] { return told != 0; }, kPatience));
+  EXPECT_EQ(told, 100 + static_cast<int>(ErrorCode::unavailable));
+  world.loops.run(world.shard(), stayer.close());
+  world.end();
+}
+
+}  // namespace
+}  // namespace corral::scheduler
