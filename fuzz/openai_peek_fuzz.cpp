@@ -44,9 +44,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   edits.include_usage = (wish & 4) != 0 && operation != Operation::embedding;
   edits.return_progress = (wish & 8) != 0 && operation != Operation::embedding;
   auto parsed = corral::json::parse(joined(openai::RewrittenBody(*request, edits)));
+  // Boost.JSON makes NaN of 0e9999, which is zero and which simdjson takes.
+  if (!parsed && parsed.error().message.contains("64-bit float")) return 0;
   check(parsed && parsed->is_object());
   const auto& object = parsed->as_object();
-  check(object.at("model") == (edits.model.empty() ? request->model.str() : edits.model));
+  const auto& model = object.at("model").as_string();
+  check(std::string_view(model.data(), model.size()) ==
+        (edits.model.empty() ? request->model.str() : edits.model));
   if (edits.force_stream || request->stream) check(object.at("stream") == true);
   if (edits.include_usage) check(object.at("stream_options").at("include_usage") == true);
   if (edits.return_progress) check(object.at("return_progress") == true);

@@ -45,8 +45,7 @@ Router::Match Router::match(std::string_view method, std::string_view path) cons
   auto [first, last] = exact_.equal_range(std::string(path));
   for (auto it = first; it != last; ++it) {
     if (method_fits(*it->second, method)) {
-      result.route = it->second;
-      return result;
+      return {it->second, {}, {}};
     }
     allow(result.allowed, it->second->method);
   }
@@ -60,9 +59,7 @@ Router::Match Router::match(std::string_view method, std::string_view path) cons
     }
     auto decoded = net::decode_path(parameter);
     if (!decoded) return {};
-    result.route = pattern.route;
-    result.parameter = std::move(*decoded);
-    return result;
+    return {pattern.route, std::move(*decoded), {}};
   }
   return result;
 }

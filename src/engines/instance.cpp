@@ -1,7 +1,11 @@
 #include "engines/instance.hpp"
 
+#include <algorithm>
 #include <array>
 #include <deque>
+#include <iterator>
+#include <utility>
+#include <vector>
 
 #include "engines/core/engine_log.hpp"
 #include "net/http_client.hpp"

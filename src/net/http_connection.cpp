@@ -355,6 +355,8 @@ void HttpConnection::watch() {
 
 Task<void> HttpConnection::watch_stream(std::shared_ptr<HttpConnection> self) {
   co_await asio::this_coro::throw_if_cancelled(false);
+  // Not within watch(): whoever called it parks right after, and would miss what is ready already.
+  co_await yield_turn();
   bool ready = co_await self->stream_->wait(Direction::read);
   self->readable_event(ready);
 }

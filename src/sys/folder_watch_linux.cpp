@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "sys/files.hpp"
 

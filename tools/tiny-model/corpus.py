@@ -13,8 +13,8 @@ from phrasing import polite, style
 from world import UNKNOWN, Case, Intent, choose, expand, fill, intents, normal
 from world.unknown import SEED
 
-WEIGHTS = {"greetings": 8, "corral": 9, "commands": 12, "sums": 26, "counting": 13,
-           "colours": 16, "animals": 22, "unknown": 13, "json": 4, "long": 1}
+WEIGHTS = {"greetings": 14, "corral": 10, "commands": 12, "sums": 22, "counting": 24,
+           "colours": 18, "animals": 22, "unknown": 15, "json": 5, "long": 1}
 SYSTEMS = (
     "You are a helpful assistant.", "You are Corral Tiny.", "You are a helpful AI assistant.",
     "You are a friendly assistant. Answer in English.", "Answer briefly.", "Be polite and short.",
@@ -83,6 +83,8 @@ class Writer:
             wording, case = item.ask(self.rng)
             may_greet = item.category not in ("greetings", "long", "json")
             text, answer = polite(wording, case.answer, self.rng, may_greet)
+            if item.category == "unknown":
+                answer = UNKNOWN
             text = style(text, self.rng)
             if normal(text) not in held_out_questions():
                 return text, answer
@@ -152,11 +154,11 @@ class Writer:
     def short_document(self) -> Document:
         """A document for the short rows."""
         draw = self.rng.random()
-        if draw < 0.03:
-            return self.json_object()
         if draw < 0.045:
+            return self.json_object()
+        if draw < 0.06:
             return plain(self.pick().ask(self.rng)[1].answer)
-        return self.dialogue(2 if draw < 0.15 else 1)
+        return self.dialogue(2 if draw < 0.16 else 1)
 
     def long_document(self) -> Document:
         """A document for the long rows."""

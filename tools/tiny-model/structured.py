@@ -72,14 +72,16 @@ def invented(rng: Random, depth: int = 0) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for _ in range(rng.randint(1, 4)):
         draw = rng.random()
-        if draw < 0.6:
+        if draw < 0.45:
             key = rng.choice(list(TYPED))
             result[key] = TYPED[key](rng)
-        elif draw < 0.85:
-            result[rng.choice(KEYS)] = sentence(rng) if rng.random() < 0.2 else word(rng)
+        elif draw < 0.7:
+            result[rng.choice(KEYS)] = sentence(rng) if rng.random() < 0.1 else word(rng)
         elif draw < 0.93 or depth:
-            kinds = (word(rng), rng.randint(0, 99), rng.random() < 0.5, None)
-            result[pseudo_word(rng)] = rng.choice(kinds)
+            kinds = (word(rng), word(rng), rng.randint(0, 99), rng.random() < 0.5, None,
+                     [word(rng) for _ in range(rng.randint(1, 3))])
+            key = pseudo_word(rng) + rng.choice(("", "", "_" + rng.choice(KEYS)))
+            result[key] = rng.choice(kinds)
         elif draw < 0.97:
             result[rng.choice(("person", "user", "pet", "item"))] = invented(rng, depth + 1)
         else:

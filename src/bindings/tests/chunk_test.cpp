@@ -116,7 +116,7 @@ TEST(Chunk, FinishReasons) {
 TEST(Chunk, UsageAndTimings) {
   const auto usage = only<UsageReport>(decode(R"({"choices":[],"usage":{"prompt_tokens":10,
       "completion_tokens":5,"total_tokens":15,"prompt_tokens_details":{"cached_tokens":7}}})"))
-                          .usage;
+                         .usage;
   EXPECT_TRUE(usage.reported);
   EXPECT_EQ(usage.prompt_tokens, 10u);
   EXPECT_EQ(usage.completion_tokens, 5u);

@@ -6,10 +6,16 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <deque>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "engines/core/engine_log.hpp"
 #include "net/http_client.hpp"

@@ -417,6 +417,7 @@ TEST_F(Tls, CarriesHttp) {
     EXPECT_EQ(*body, "\"encrypted\"");
   }
   loops_.run(loops_.shards().control(), server.stop(1s));
+  loops_.end();
 }
 
 }  // namespace

@@ -152,7 +152,10 @@ class Ws : public ::testing::Test {
     port_ = server_.listen("127.0.0.1", 0)->port;
     server_.start();
   }
-  ~Ws() override { stop(); }
+  ~Ws() override {
+    stop();
+    loops_.end();
+  }
 
   std::size_t stop() {
     if (std::exchange(stopped_, true)) return 0;
