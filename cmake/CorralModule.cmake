@@ -7,15 +7,16 @@ add_library(corral_options INTERFACE)
 target_include_directories(corral_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(corral_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
   -Wno-missing-field-initializers -Wno-gnu-statement-expression)
-target_compile_definitions(corral_options INTERFACE BOOST_ASIO_SEPARATE_COMPILATION
-  BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED)
+# A request awaits some ten coroutines deep; Asio keeps only two of their frames for reuse by itself.
+set(CORRAL_ASIO_DEFINITIONS BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION
+  BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE=8)
+target_compile_definitions(corral_options INTERFACE ${CORRAL_ASIO_DEFINITIONS})
 target_link_libraries(corral_options INTERFACE Threads::Threads fmt::fmt Boost::headers)
 
 # Asio and Beast compiled once (BOOST_*_SEPARATE_COMPILATION); linked by all, since the shared
 # precompiled header refers to them.
 add_library(corral_asio STATIC ${CMAKE_SOURCE_DIR}/cmake/asio_impl.cpp)
-target_compile_definitions(corral_asio PUBLIC BOOST_ASIO_SEPARATE_COMPILATION
-  BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED)
+target_compile_definitions(corral_asio PUBLIC ${CORRAL_ASIO_DEFINITIONS})
 target_link_libraries(corral_asio PUBLIC Boost::headers Threads::Threads)
 target_link_libraries(corral_options INTERFACE corral_asio)
 

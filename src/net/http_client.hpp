@@ -5,9 +5,9 @@
 // once more on a new connection without the caller noticing. A connection goes back to the pool
 // only when its answer was read to the end and the server allows it; an event stream's never does
 // (llama-server closes those although it says keep-alive).
-// Answers pass the same hygiene as requests: Content-Length with Transfer-Encoding, several lengths,
-// oversized heads and broken chunks are `upstream` errors.
-// Thread rule: belongs to its shard.
+// Answers pass the same hygiene as requests: Content-Length with Transfer-Encoding, several
+// lengths, oversized heads and broken chunks are `upstream` errors. Thread rule: belongs to its
+// shard.
 #pragma once
 
 #include <chrono>
@@ -29,22 +29,22 @@ class TlsContext;
 struct HttpTarget {
   enum class Scheme { http, https, unix_socket };
   Scheme scheme = Scheme::http;
-  std::string host;                       // name or address; empty for unix sockets
+  std::string host;  // name or address; empty for unix sockets
   std::uint16_t port = 80;
   std::string socket_path;
-  std::string base_path;                  // put before request targets; no trailing slash
+  std::string base_path;                        // put before request targets; no trailing slash
   std::chrono::milliseconds idle_limit{4'000};  // pooled connections older than this are closed
-  std::shared_ptr<TlsContext> tls;        // for https
+  std::shared_ptr<TlsContext> tls;              // for https
 
-  std::string key() const;                // pool key
-  std::string authority() const;          // Host header
+  std::string key() const;        // pool key
+  std::string authority() const;  // Host header
 };
 
 // "http://host:port/base", "https://...", "unix:/path.sock". invalid_argument with a hint.
 Result<HttpTarget> parse_target(std::string_view url);
 
 struct HttpTimeouts {
-  std::chrono::milliseconds connect{2'000};     // name look-up, connect and TLS
+  std::chrono::milliseconds connect{2'000};       // name look-up, connect and TLS
   std::chrono::milliseconds first_byte{120'000};  // from request sent to the answer's head
   std::chrono::milliseconds between_bytes{60'000};
 };
@@ -52,9 +52,9 @@ struct HttpTimeouts {
 struct ClientRequest {
   std::string_view method = "GET";
   std::string_view path = "/";
-  const Headers* headers = nullptr;            // besides Host, Content-Length
-  std::span<const std::string_view> body;      // gathered; must live until the answer's head is in
-  bool event_stream = false;                   // the connection will not be pooled afterwards
+  const Headers* headers = nullptr;        // besides Host, Content-Length
+  std::span<const std::string_view> body;  // gathered; must live until the answer's head is in
+  bool event_stream = false;               // the connection will not be pooled afterwards
 };
 
 // One answer under way. Destroying it before the end closes the connection, which is how a request
@@ -73,11 +73,12 @@ class ClientResponse {
 
 class HttpClient {
  public:
-  HttpClient();   // on its shard
+  HttpClient();  // on its shard
   ~HttpClient();
 
-  // Sends and returns when the answer's head is in. unavailable: nobody listens or the name does
-  // not resolve; timeout: says which; upstream: rubbish or cut; cancelled.
+  // Sends and returns when the answer's head is in. unavailable: nobody listens, the name does not
+  // resolve, or the connection was closed without a byte of an answer; timeout: says which;
+  // upstream: rubbish or cut; cancelled.
   Task<Result<std::unique_ptr<ClientResponse>>> send(const HttpTarget& target,
                                                      const ClientRequest& request,
                                                      const HttpTimeouts& timeouts);

@@ -198,8 +198,10 @@ Task<Result<void>> UpstreamConnection::read_head() {
     auto result = receive();
     if (result.status == IoStatus::ok || result.status == IoStatus::would_block) continue;
     stale_ = !parser_.started();
-    co_return broken(stale_ ? "the upstream closed the connection without an answer"
-                            : "the upstream closed the connection within the answer's head");
+    Error error = broken(stale_ ? "the upstream closed the connection without an answer"
+                                : "the upstream closed the connection within the answer's head");
+    if (stale_) error.code = ErrorCode::unavailable;
+    co_return error;
   }
 }
 

@@ -29,6 +29,9 @@ SelfUsage self_usage();
 // Raises the soft limit of open files to the hard one; returns the limit in force.
 std::uint64_t raise_open_file_limit();
 
+// Sets the allocator up for a server: many short-lived blocks of one to a few KiB. Once, at start.
+void tune_allocator();
+
 // Is `fd` a terminal?
 bool is_terminal(int fd);
 

@@ -28,10 +28,10 @@ Actions InstanceMachine::start(Time now) {
       crashes_ = restarts_ = ports_tried_ = 0;
       last_error_.reset();
       return spawn(now);
-    case InstanceState::stopping: wanted_again_ = true; return {};
+    case InstanceState::stopping:
     case InstanceState::killing:
-      // Killed after a crash it comes back by itself.
-      wanted_again_ = !crash_reason_;
+      // Killed for a crash it comes back by itself, and a stop meanwhile forgets this.
+      wanted_again_ = true;
       return {};
     case InstanceState::starting:
     case InstanceState::ready:
@@ -68,7 +68,6 @@ Actions InstanceMachine::spawned(Time now) {
   }
   // The check is not begun at once: nothing listens yet a few milliseconds after exec.
   poll_delay_ = policy_.first_poll;
-  polling_ = false;
   poll_after(now, poll_delay_);
   return {};
 }
@@ -80,7 +79,6 @@ Actions InstanceMachine::spawn_failed(Time now, Error reason, Fault fault) {
 }
 
 Actions InstanceMachine::health(Time now, Health answer) {
-  polling_ = false;
   if (state_ == InstanceState::starting) {
     if (answer != Health::ok) {
       poll_delay_ = std::min(policy_.slowest_poll, poll_delay_ * 3 / 2);
@@ -152,9 +150,8 @@ Actions InstanceMachine::tick(Time now) {
       default: return {};
     }
   }
-  if (next_poll_ && now >= *next_poll_ && !polling_) {
-    next_poll_.reset();
-    polling_ = true;
+  if (next_poll_ && now >= *next_poll_) {
+    next_poll_.reset();  // until the answer is in
     return {{ActionKind::check_health, {}}};
   }
   return {};

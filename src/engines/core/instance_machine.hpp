@@ -107,14 +107,13 @@ class InstanceMachine {
   InstanceState state_ = InstanceState::stopped;
   bool process_ = false;       // spawned and not yet exited
   bool wanted_again_ = false;  // start() came while it was being stopped
-  bool polling_ = false;       // a health check is under way
   unsigned crashes_ = 0;
   unsigned restarts_ = 0;
   unsigned unanswered_ = 0;
   unsigned ports_tried_ = 0;
   InstancePolicy::Duration poll_delay_{0};
-  std::optional<Time> next_poll_;
-  std::optional<Time> deadline_;  // of the state
+  std::optional<Time> next_poll_;  // none while a health check is under way
+  std::optional<Time> deadline_;   // of the state
   std::optional<Time> ready_since_;
   std::optional<Error> crash_reason_;  // killing because of this, not because of stop()
   std::optional<Error> last_error_;

@@ -339,7 +339,7 @@ TEST_F(HttpClientTest, AFreshConnectionIsNotRetried) {
   ScriptedServer server([](int, int socket) { read_request(socket); });
   auto answer = get(server.port);
   ASSERT_FALSE(answer.has_value());
-  EXPECT_EQ(answer.error().code, ErrorCode::upstream);
+  EXPECT_EQ(answer.error().code, ErrorCode::unavailable);
   EXPECT_EQ(server.accepted, 1);
 }
 
