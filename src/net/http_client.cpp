@@ -1,6 +1,6 @@
 #include "net/http_client.hpp"
 
-#include <boost/asio/this_coro.hpp>
+#include <charconv>
 #include <unordered_map>
 
 #include "base/bug.hpp"
@@ -11,6 +11,7 @@ namespace corral::net {
 namespace {
 
 constexpr std::size_t kPooledPerTarget = 512;
+constexpr std::size_t kPoolsKept = 64;  // more than so many are tidied before one is added
 
 void append_key(std::string& key, const HttpTarget& target) {
   if (target.scheme == HttpTarget::Scheme::unix_socket) {
@@ -24,15 +25,9 @@ void append_key(std::string& key, const HttpTarget& target) {
   key.append(target.host);
   if (v6) key += ']';
   key += ':';
-  key.append(std::to_string(target.port));
+  char digits[8];
+  key.append(digits, std::to_chars(digits, digits + sizeof digits, target.port).ptr);
 }
-
-struct TextHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view text) const {
-    return std::hash<std::string_view>()(text);
-  }
-};
 
 bool valid_path(std::string_view path) {
   return path.starts_with('/') && std::all_of(path.begin(), path.end(), [](char c) {
@@ -44,14 +39,14 @@ bool usually_has_body(std::string_view method) {
   return method == "POST" || method == "PUT" || method == "PATCH";
 }
 
-Result<std::string> build_head(const HttpTarget& target, const ClientRequest& request) {
+Result<void> build_head(std::string& head, const HttpTarget& target, std::string_view authority,
+                        const ClientRequest& request) {
   if (!valid_token(request.method) || !valid_path(request.path)) {
     return fail(ErrorCode::invalid_argument, "the method or the path of the request is malformed");
   }
-  std::string head;
-  head.reserve(512);
+  head.clear();
   head.append(request.method).append(" ").append(target.base_path).append(request.path);
-  head.append(" HTTP/1.1\r\nHost: ").append(target.authority()).append("\r\n");
+  head.append(" HTTP/1.1\r\nHost: ").append(authority).append("\r\n");
   if (request.headers != nullptr) {
     for (std::size_t i = 0; i < request.headers->size(); ++i) {
       auto [name, value] = (*request.headers)[i];
@@ -65,10 +60,12 @@ Result<std::string> build_head(const HttpTarget& target, const ClientRequest& re
   std::uint64_t size = 0;
   for (auto part : request.body) size += part.size();
   if (size > 0 || usually_has_body(request.method)) {
-    head.append("Content-Length: ").append(std::to_string(size)).append("\r\n");
+    char digits[24];
+    auto end = std::to_chars(digits, digits + sizeof digits, size).ptr;
+    head.append("Content-Length: ").append(digits, end).append("\r\n");
   }
   head.append("\r\n");
-  return head;
+  return {};
 }
 
 }  // namespace
@@ -169,77 +166,59 @@ Result<HttpTarget> parse_target(std::string_view url) {
 
 // --- the client ----------------------------------------------------------------------------------
 
-struct HttpClient::Impl {
-  using Pool = std::vector<std::unique_ptr<UpstreamConnection>>;
+namespace {
 
-  explicit Impl(Shard& owner) : shard(owner) {}
+// The connections to one target that rest between two requests.
+class TargetPool {
+ public:
+  explicit TargetPool(std::string authority) : authority_(std::move(authority)) {}
 
-  // The youngest resting connection that is still usable, or null.
-  std::unique_ptr<UpstreamConnection> take(std::string_view key) {
-    auto found = pools.find(key);
-    if (found == pools.end()) return nullptr;
-    while (!found->second.empty()) {
-      auto connection = std::move(found->second.back());
-      found->second.pop_back();
-      --resting;
+  const std::string& authority() const { return authority_; }
+  std::size_t resting() const { return resting_.size(); }
+
+  // The youngest one that is still usable, or null.
+  std::unique_ptr<UpstreamConnection> take() {
+    while (!resting_.empty()) {
+      auto connection = std::move(resting_.back());
+      resting_.pop_back();
       connection->wake();
       if (connection->quiet()) return connection;
     }
     return nullptr;
   }
 
-  void give(const std::string& key, std::chrono::milliseconds limit,
-            std::unique_ptr<UpstreamConnection> connection) {
-    if (closed) return;
-    auto& pool = pools[key];
-    if (pool.size() >= kPooledPerTarget) return;
-    connection->rest(limit, &Impl::ended, this);
-    pool.push_back(std::move(connection));
-    ++resting;
+  void give(std::chrono::milliseconds limit, std::unique_ptr<UpstreamConnection> connection) {
+    if (closed_ || resting_.size() >= kPooledPerTarget) return;
+    connection->rest(limit, &TargetPool::ended, this);
+    resting_.push_back(std::move(connection));
   }
 
-  // Apart from send(), whose frame every request pays for.
-  Task<Result<std::unique_ptr<UpstreamConnection>>> open(const HttpTarget& target,
-                                                         std::chrono::milliseconds timeout) {
-    CORRAL_CO_TRY(auto connected, co_await connect_to(shard, resolver, target, timeout));
-    co_return std::make_unique<UpstreamConnection>(shard, std::move(connected.stream),
-                                                   connected.plain);
+  // Also those in use now will not come back.
+  void close() {
+    closed_ = true;
+    resting_.clear();
   }
 
+ private:
   static void ended(void* self, UpstreamConnection& connection) {
-    auto& impl = *static_cast<Impl*>(self);
-    for (auto it = impl.pools.begin(); it != impl.pools.end(); ++it) {
-      auto erased =
-          std::erase_if(it->second, [&](auto& each) { return each.get() == &connection; });
-      if (erased == 0) continue;
-      impl.resting -= erased;
-      if (it->second.empty()) impl.pools.erase(it);
-      return;
-    }
+    std::erase_if(static_cast<TargetPool*>(self)->resting_,
+                  [&](const auto& each) { return each.get() == &connection; });
   }
 
-  Shard& shard;
-  Resolver resolver;
-  std::unordered_map<std::string, Pool, TextHash, std::equal_to<>> pools;
-  std::size_t resting = 0;
-  bool closed = false;
+  std::string authority_;
+  std::vector<std::unique_ptr<UpstreamConnection>> resting_;
+  bool closed_ = false;
 };
 
-namespace {
-
 // Gives its connection back to the pool, or closes it.
-template <class Pool>
 class PooledResponse final : public ClientResponse {
  public:
-  PooledResponse(std::shared_ptr<Pool> pool, std::unique_ptr<UpstreamConnection> connection,
-                 std::string key, std::chrono::milliseconds idle_limit)
-      : pool_(std::move(pool)),
-        connection_(std::move(connection)),
-        key_(std::move(key)),
-        idle_limit_(idle_limit) {}
+  PooledResponse(std::shared_ptr<TargetPool> pool, std::unique_ptr<UpstreamConnection> connection,
+                 std::chrono::milliseconds idle_limit)
+      : pool_(std::move(pool)), connection_(std::move(connection)), idle_limit_(idle_limit) {}
 
   ~PooledResponse() override {
-    if (connection_->reusable()) pool_->give(key_, idle_limit_, std::move(connection_));
+    if (connection_->reusable()) pool_->give(idle_limit_, std::move(connection_));
   }
 
   int status() const override { return connection_->status(); }
@@ -261,13 +240,43 @@ class PooledResponse final : public ClientResponse {
   }
 
  private:
-  std::shared_ptr<Pool> pool_;
+  std::shared_ptr<TargetPool> pool_;
   std::unique_ptr<UpstreamConnection> connection_;
-  std::string key_;
   std::chrono::milliseconds idle_limit_;
 };
 
 }  // namespace
+
+struct HttpClient::Impl {
+  explicit Impl(Shard& owner) : shard(owner) {}
+
+  std::shared_ptr<TargetPool> pool_of(const HttpTarget& target) {
+    key.clear();
+    append_key(key, target);
+    auto found = pools.find(key);
+    if (found != pools.end()) return found->second;
+    if (pools.size() >= kPoolsKept) {
+      std::erase_if(pools, [](const auto& each) {
+        return each.second->resting() == 0 && each.second.use_count() == 1;
+      });
+    }
+    return pools.emplace(key, std::make_shared<TargetPool>(target.authority())).first->second;
+  }
+
+  // Apart from send(), whose frame every request pays for.
+  Task<Result<std::unique_ptr<UpstreamConnection>>> open(const HttpTarget& target,
+                                                         std::chrono::milliseconds timeout) {
+    CORRAL_CO_TRY(auto connected, co_await connect_to(shard, resolver, target, timeout));
+    co_return std::make_unique<UpstreamConnection>(shard, std::move(connected.stream),
+                                                   connected.plain);
+  }
+
+  Shard& shard;
+  Resolver resolver;
+  std::unordered_map<std::string, std::shared_ptr<TargetPool>> pools;
+  std::string key;         // of the look-up under way; kept for its memory
+  std::string spare_head;  // likewise
+};
 
 HttpClient::HttpClient() {
   Shard* shard = Shard::current();
@@ -276,17 +285,18 @@ HttpClient::HttpClient() {
 }
 
 HttpClient::~HttpClient() {
-  impl_->closed = true;
-  impl_->pools.clear();
+  for (auto& [key, pool] : impl_->pools) pool->close();
 }
 
 Task<Result<std::unique_ptr<ClientResponse>>> HttpClient::send(const HttpTarget& target,
                                                                const ClientRequest& request,
                                                                const HttpTimeouts& timeouts) {
   auto impl = impl_;
-  CORRAL_CO_TRY(std::string head, build_head(target, request));
-  std::string key = target.key();
-  auto connection = impl->take(key);
+  auto pool = impl->pool_of(target);
+  // The memory of an earlier head, unless that is in use.
+  std::string head = std::move(impl->spare_head);
+  CORRAL_CO_CHECK(build_head(head, target, pool->authority(), request));
+  auto connection = pool->take();
   bool fresh = connection == nullptr;
   while (true) {
     if (!connection) {
@@ -299,18 +309,23 @@ Task<Result<std::unique_ptr<ClientResponse>>> HttpClient::send(const HttpTarget&
     connection.reset();
     fresh = true;
   }
-  co_return std::make_unique<PooledResponse<Impl>>(impl, std::move(connection), std::move(key),
-                                                   target.idle_limit);
+  impl->spare_head = std::move(head);
+  co_return std::make_unique<PooledResponse>(std::move(pool), std::move(connection),
+                                             target.idle_limit);
 }
 
 void HttpClient::forget(const HttpTarget& target) {
   auto found = impl_->pools.find(target.key());
   if (found == impl_->pools.end()) return;
-  impl_->resting -= found->second.size();
+  found->second->close();
   impl_->pools.erase(found);
 }
 
-std::size_t HttpClient::pooled() const { return impl_->resting; }
+std::size_t HttpClient::pooled() const {
+  std::size_t resting = 0;
+  for (const auto& [key, pool] : impl_->pools) resting += pool->resting();
+  return resting;
+}
 
 HttpClient& shard_client() {
   Shard* shard = Shard::current();

@@ -91,39 +91,50 @@ Task<Result<void>> UpstreamConnection::exchange(const std::string& head,
   parser_.reset(head_request_);
   // Also a server that takes nothing is one that does not answer in time.
   deadline_.after(timeouts.first_byte);
-  auto sent = co_await send(head, request.body);
+  Result<void> sent;
+  if (!begin_sending(head, request.body)) sent = co_await send_rest();
   if (sent) sent = co_await read_head();
   deadline_.clear();
   co_return sent;
 }
 
-Task<Result<void>> UpstreamConnection::send(const std::string& head,
-                                            std::span<const std::string_view> body) {
+// True when all went out at once, or nothing more can.
+bool UpstreamConnection::begin_sending(const std::string& head,
+                                       std::span<const std::string_view> body) {
   parts_.clear();
   parts_.push_back({const_cast<char*>(head.data()), head.size()});
   for (auto part : body) {
     if (!part.empty()) parts_.push_back({const_cast<char*>(part.data()), part.size()});
   }
-  std::span<iovec> left(parts_);
-  while (!left.empty()) {
-    auto result = stream_->try_write(left);
-    if (result.status == IoStatus::ok) {
-      std::size_t written = result.bytes;
-      while (!left.empty() && written >= left.front().iov_len) {
-        written -= left.front().iov_len;
-        left = left.subspan(1);
-      }
-      if (!left.empty()) {
-        left.front().iov_base = static_cast<char*>(left.front().iov_base) + written;
-        left.front().iov_len -= written;
-      }
-      continue;
-    }
-    if (result.status != IoStatus::would_block) {
-      // The server closed; it may have answered first (a 413, say), which read_head() will see.
+  unsent_ = parts_;
+  return send_some().status != IoStatus::would_block;
+}
+
+// Until all is sent (ok), the socket is full, or the server takes no more (ok as well: it may have
+// answered before, a 413 say, which read_head() will see).
+IoResult UpstreamConnection::send_some() {
+  while (!unsent_.empty()) {
+    auto result = stream_->try_write(unsent_);
+    if (result.status == IoStatus::would_block) return result;
+    if (result.status != IoStatus::ok) {
       half_sent_ = true;
       break;
     }
+    std::size_t written = result.bytes;
+    while (!unsent_.empty() && written >= unsent_.front().iov_len) {
+      written -= unsent_.front().iov_len;
+      unsent_ = unsent_.subspan(1);
+    }
+    if (!unsent_.empty()) {
+      unsent_.front().iov_base = static_cast<char*>(unsent_.front().iov_base) + written;
+      unsent_.front().iov_len -= written;
+    }
+  }
+  return {IoStatus::ok, 0, 0};
+}
+
+Task<Result<void>> UpstreamConnection::send_rest() {
+  do {
     bool ready = false;
     if (plain_ != nullptr) {
       ready = co_await plain_->wait_any();
@@ -132,7 +143,7 @@ Task<Result<void>> UpstreamConnection::send(const std::string& head,
       ready = co_await stream_->wait(Direction::write);
     }
     if (!ready) co_return co_await wait_failed("the upstream did not take the request in time");
-  }
+  } while (send_some().status == IoStatus::would_block);
   co_return Result<void>();
 }
 

@@ -43,7 +43,9 @@ class UpstreamConnection {
 
  private:
   static void expired(void* self);
-  Task<Result<void>> send(const std::string& head, std::span<const std::string_view> body);
+  bool begin_sending(const std::string& head, std::span<const std::string_view> body);
+  IoResult send_some();
+  Task<Result<void>> send_rest();
   Task<Result<void>> read_head();
   IoResult receive();
   bool early_answer();
@@ -59,6 +61,7 @@ class UpstreamConnection {
   std::string pending_;      // received and not parsed yet
   std::string_view unread_;  // body bytes inside block_ that were not handed out
   std::vector<iovec> parts_;
+  std::span<iovec> unsent_;  // of parts_
   std::chrono::milliseconds between_bytes_{0};
   Ended ended_ = nullptr;  // set while it rests
   void* pool_ = nullptr;

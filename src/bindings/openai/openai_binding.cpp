@@ -18,6 +18,14 @@ std::string_view path_of(inference::Operation operation) {
   return "/";
 }
 
+// People write an endpoint's address as clients want it, with /v1 at the end; both forms are meant.
+std::string_view path_at(const net::HttpTarget& target, inference::Operation operation) {
+  constexpr std::string_view kVersion = "/v1";
+  std::string_view path = path_of(operation);
+  if (target.base_path.ends_with(kVersion)) path.remove_prefix(kVersion.size());
+  return path;
+}
+
 BodyEdits edits_for(const inference::Request& request, const Quirks& quirks, bool stream) {
   BodyEdits edits;
   if (request.backend_model != request.model.str()) edits.model = request.backend_model;
@@ -55,7 +63,7 @@ net::Task<Result<std::unique_ptr<Answer>>> OpenAiBinding::open(const EndpointAdd
 
   net::ClientRequest call;
   call.method = "POST";
-  call.path = path_of(request.operation);
+  call.path = path_at(address.target, request.operation);
   call.headers = &headers;
   call.body = body.parts();
   call.event_stream = stream;
