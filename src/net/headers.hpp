@@ -30,7 +30,7 @@ class Headers {
   struct Span {
     std::uint32_t name_at, name_size, value_at, value_size;
   };
-  std::string text_;           // all names and values; one allocation for many fields
+  std::string text_;  // all names and values; one allocation for many fields
   std::vector<Span> fields_;
 };
 

@@ -2,17 +2,17 @@
 //
 // Each connection is one coroutine on one shard. Accepted sockets go to the shard with the fewest
 // connections. Before a handler sees a request it passed the hygiene step: refused are
-// Transfer-Encoding together with Content-Length, a Transfer-Encoding that is not exactly "chunked",
-// several Content-Length, none or two Hosts, HTTP/1.0 with chunked, bare CR/LF and NUL in fields,
-// absolute or odd targets, oversized heads. Hop-by-hop headers are the server's own business.
-// HEAD is answered from GET handlers without a body. Expect: 100-continue is answered when the
-// handler starts to read the body. Every answer carries x-request-id (the client's, if it is 1..128
-// characters of [A-Za-z0-9._-], else a new one) and Date.
+// Transfer-Encoding together with Content-Length, a Transfer-Encoding that is not exactly
+// "chunked", several Content-Length, none or two Hosts, HTTP/1.0 with chunked, bare CR/LF and NUL
+// in fields, absolute or odd targets, oversized heads. Hop-by-hop headers are the server's own
+// business. HEAD is answered from GET handlers without a body. Expect: 100-continue is answered
+// when the handler starts to read the body. Every answer carries x-request-id (the client's, if it
+// is 1..128 characters of [A-Za-z0-9._-], else a new one) and Date.
 //
 // When the client leaves while a handler runs, the handler's coroutine is cancelled: every wait
 // inside fails with `cancelled`, and it should return.
-// Limits (config::ServerSettings): 431 head too large, 413 body too large, 408 too slow, 503 too many
-// connections; a reader that takes nothing is dropped after the write timeout.
+// Limits (config::ServerSettings): 431 head too large, 413 body too large, 408 too slow, 503 too
+// many connections; a reader that takes nothing is dropped after the write timeout.
 #pragma once
 
 #include <atomic>
@@ -47,14 +47,14 @@ struct HttpServerOptions {
 };
 
 struct HttpRequest {
-  std::string method;                       // upper case
-  std::string target;                       // as sent: path and query
-  std::string_view path;                    // of target, still percent-encoded
-  std::string_view query;                   // without '?'
+  std::string method;      // upper case
+  std::string target;      // as sent: path and query
+  std::string_view path;   // of target, still percent-encoded
+  std::string_view query;  // without '?'
   Headers headers;
   std::string request_id;
-  std::string peer;                         // address:port of the client
-  std::uint16_t local_port = 0;             // of the listener (decides between surfaces)
+  std::string peer;              // address:port of the client
+  std::uint16_t local_port = 0;  // of the listener (decides between surfaces)
   bool encrypted = false;
   std::chrono::steady_clock::time_point started;  // first byte of the head
 };
@@ -67,18 +67,18 @@ struct HttpReply {
   int status = 200;
   std::string content_type = "application/json";
   std::string body;
-  Headers headers;         // besides Content-Type, Content-Length, Date, x-request-id
+  Headers headers;           // besides Content-Type, Content-Length, Date, x-request-id
   bool compressible = true;  // negotiated gzip, brotli or zstd from 1 KiB on
 };
 
 // What a handler did, for access log and metrics. Filled in by the server as it happens.
 struct HttpOutcome {
   int status = 0;
-  std::uint64_t bytes_in = 0;     // body
-  std::uint64_t bytes_out = 0;    // body, as sent
+  std::uint64_t bytes_in = 0;   // body
+  std::uint64_t bytes_out = 0;  // body, as sent
   std::chrono::nanoseconds duration{0};
   bool client_left = false;
-  bool handler_ran = false;       // false: refused before a handler saw it
+  bool handler_ran = false;  // false: refused before a handler saw it
 };
 
 // One request and its one answer. Lives while the handler runs.
@@ -107,7 +107,7 @@ class HttpExchange {
   // Ends a begun stream so that the client sees it was cut: the connection is closed unfinished.
   virtual void abort() = 0;
 
-  virtual bool begun() const = 0;         // a head was begun or sent
+  virtual bool begun() const = 0;  // a head was begun or sent
   virtual bool client_gone() const = 0;
   virtual const HttpOutcome& outcome() const = 0;
 

@@ -1,8 +1,7 @@
 // One value handed from any thread to one waiting coroutine: the bridge between shards.
 //
-// Thread rule: create and wait on one shard; `fulfil` from any thread, at most once (later calls are
-// ignored). A wait that is cancelled returns nullopt and the late value is dropped.
-// Example:
+// Thread rule: create and wait on one shard; `fulfil` from any thread, at most once (later calls
+// are ignored). A wait that is cancelled returns nullopt and the late value is dropped. Example:
 //   auto slot = OneShot<int>::create();
 //   other.post([slot] { slot->fulfil(42); });
 //   std::optional<int> value = co_await slot->wait();
@@ -21,8 +20,8 @@ class Wakeup : public std::enable_shared_from_this<Wakeup> {
  public:
   static std::shared_ptr<Wakeup> create();  // on the waiting shard
   virtual ~Wakeup() = default;
-  virtual void notify() = 0;                  // any thread; sticky
-  virtual Task<bool> wait() = 0;              // false: cancelled before notify
+  virtual void notify() = 0;      // any thread; sticky
+  virtual Task<bool> wait() = 0;  // false: cancelled before notify
   virtual Task<void> wait_uncancellable() = 0;
 };
 

@@ -59,8 +59,8 @@ class Shards {
   std::unique_ptr<Threads> threads_;
 };
 
-// Counts the coroutines of an owner, refuses new ones when closed, and lets the owner wait for them.
-// Thread rule: belongs to one shard. Nothing is spawned detached anywhere else.
+// Counts the coroutines of an owner, refuses new ones when closed, and lets the owner wait for
+// them. Thread rule: belongs to one shard. Nothing is spawned detached anywhere else.
 class TaskGroup {
  public:
   explicit TaskGroup(Shard& shard);
@@ -69,8 +69,8 @@ class TaskGroup {
   // False when closed (the task is dropped). An exception that escapes is a BUG().
   bool spawn(Task<void> task);
   std::size_t running() const;
-  void cancel();           // asks all to end: their pending waits fail with `cancelled`
-  Task<void> close();      // refuses new ones, cancels, waits until none is left
+  void cancel();       // asks all to end: their pending waits fail with `cancelled`
+  Task<void> close();  // refuses new ones, cancels, waits until none is left
 
  private:
   struct Impl;

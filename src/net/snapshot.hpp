@@ -1,5 +1,5 @@
-// Read-mostly state: an immutable value that each shard reads through a pointer of its own, and that
-// is replaced by posting the new one to every shard.
+// Read-mostly state: an immutable value that each shard reads through a pointer of its own, and
+// that is replaced by posting the new one to every shard.
 //
 // Thread rule: `local()` on a serving or control shard; `publish()` from any thread. A reader sees
 // the old value until the post arrives. Lifecycle: dies before its Shards, after they stopped.
@@ -28,8 +28,10 @@ class Snapshot {
       shards_.serving(i).post([put, i] { put(i); });
     }
     Shard& control = shards_.control();
-    if (control.is_current()) put(control.index());
-    else control.post([put, index = control.index()] { put(index); });
+    if (control.is_current())
+      put(control.index());
+    else
+      control.post([put, index = control.index()] { put(index); });
   }
 
  private:

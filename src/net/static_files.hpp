@@ -1,6 +1,6 @@
-// Files of one folder over HTTP: GET and HEAD, ETag and Last-Modified with 304, one byte range (206,
-// 416), content type by suffix with nosniff, index.html for folders. Nothing outside the folder is
-// reachable: "..", encoded slashes, NUL, hidden files and links that lead out are 404.
+// Files of one folder over HTTP: GET and HEAD, ETag and Last-Modified with 304, one byte range
+// (206, 416), content type by suffix with nosniff, index.html for folders. Nothing outside the
+// folder is reachable: "..", encoded slashes, NUL, hidden files and links that lead out are 404.
 #pragma once
 
 #include <string>

@@ -4,13 +4,13 @@
 // Thread rule: belongs to its shard. At most one wait a direction at a time.
 #pragma once
 
+#include <sys/uio.h>
 #include <chrono>
 #include <cstddef>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <sys/uio.h>
 
 #include "net/task.hpp"
 #include "sys/fd.hpp"
@@ -32,12 +32,13 @@ class Stream {
   virtual ~Stream() = default;  // closes
   virtual IoResult try_read(std::span<char> into) = 0;
   virtual IoResult try_write(std::span<const iovec> parts) = 0;  // may write a part
-  // Until the stream is ready that way. False: cancelled, closed, or failed (try again tells which).
+  // Until the stream is ready that way. False: cancelled, closed, or failed (try again tells
+  // which).
   virtual Task<bool> wait(Direction direction) = 0;
   // Ends pending waits (they return false). The stream is not used for I/O afterwards.
   virtual void close() = 0;
   virtual bool is_open() const = 0;
-  virtual std::string peer() const = 0;    // "127.0.0.1:40000", "unix"
+  virtual std::string peer() const = 0;  // "127.0.0.1:40000", "unix"
   virtual bool encrypted() const = 0;
 };
 

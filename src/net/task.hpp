@@ -1,7 +1,7 @@
 // The coroutine type of the program, and what every coroutine may use.
 //
-// `Task<T>` is Asio's awaitable. Rules (each was measured): a capturing lambda is never a coroutine;
-// parameters are taken by value or outlive the call; a `co_await` stands alone.
+// `Task<T>` is Asio's awaitable. Rules (each was measured): a capturing lambda is never a
+// coroutine; parameters are taken by value or outlive the call; a `co_await` stands alone.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>

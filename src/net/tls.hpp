@@ -15,8 +15,8 @@ struct TlsServerOptions {
 };
 
 struct TlsClientOptions {
-  std::string ca_file;           // PEM; empty: the system's
-  bool verify = true;            // chain and host name (RFC 6125)
+  std::string ca_file;  // PEM; empty: the system's
+  bool verify = true;   // chain and host name (RFC 6125)
 };
 
 class TlsContext {
