@@ -49,19 +49,23 @@ std::map<std::string, std::string> environment_without(
 }
 
 ProcessUsage process_usage(int pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string folder = "/proc/" + std::to_string(pid);
   std::string line;
-  if (!std::getline(file, line)) return {};
+  std::ifstream stat(folder + "/stat");
+  if (!std::getline(stat, line)) return {};
   // The command's name may hold spaces and parentheses; the fields begin after the last one.
   std::size_t close = line.rfind(')');
   if (close == std::string::npos) return {};
   std::vector<std::string_view> fields = split(trim(std::string_view(line).substr(close + 1)), ' ');
-  constexpr std::size_t kState = 0, kUserTicks = 11, kSystemTicks = 12, kResidentPages = 21;
-  if (fields.size() <= kResidentPages || fields[kState] == "Z") return {};
+  constexpr std::size_t kState = 0, kUserTicks = 11, kSystemTicks = 12;
+  if (fields.size() <= kSystemTicks || fields[kState] == "Z") return {};
   auto number = [&](std::size_t index) { return parse_int(fields[index]).value_or(0); };
   std::int64_t ticks = number(kUserTicks) + number(kSystemTicks);
-  return {.resident_bytes = static_cast<std::uint64_t>(number(kResidentPages)) *
-                            static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)),
+  // The resident size in "stat" lags behind by up to 64 pages a processor; "statm" adds up.
+  std::ifstream statm(folder + "/statm");
+  std::uint64_t all = 0, resident = 0;
+  statm >> all >> resident;
+  return {.resident_bytes = resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)),
           .cpu_time = std::chrono::milliseconds(ticks * 1000 / ::sysconf(_SC_CLK_TCK))};
 }
 

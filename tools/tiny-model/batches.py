@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from corpus import Document
 from vocabulary import encode
 
 OPEN_ROWS = 24
+USUAL_ANSWER = 16
 
 
 class Batch(NamedTuple):
@@ -37,7 +39,17 @@ class Row:
         self.documents += 1
         self.tokens += ids
         self.segments += [self.documents] * len(ids)
-        self.weights += [0.0, *weights[1:]]
+        self.weights += balanced([0.0, *weights[1:]])
+
+
+def balanced(weights: list[float]) -> list[float]:
+    """Scales each answer, so that a long one does not drown the short ones."""
+    result: list[float] = []
+    for counts, run in itertools.groupby(weights, bool):
+        part = list(run)
+        scale = (USUAL_ANSWER / len(part)) ** 0.5 if counts else 1.0
+        result += [weight * scale for weight in part]
+    return result
 
 
 def rows(documents: Iterator[Document], tokenizer: Tokenizer, length: int) -> Iterator[Row]:

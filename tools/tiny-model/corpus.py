@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from random import Random
 
 import structured
 from chat import Piece, answered, plain, said, tools_block
+from paraphrase import paraphrase
 from phrasing import polite, style
 from world import UNKNOWN, Case, Intent, choose, expand, fill, intents, normal
 from world.unknown import SEED
 
-WEIGHTS = {"greetings": 14, "corral": 10, "commands": 12, "sums": 22, "counting": 24,
-           "colours": 18, "animals": 22, "unknown": 15, "json": 5, "long": 1}
+WEIGHTS = {"greetings": 20, "corral": 13, "commands": 17, "sums": 16, "counting": 34,
+           "colours": 20, "animals": 26, "unknown": 26, "json": 16, "long": 1}
 SYSTEMS = (
     "You are a helpful assistant.", "You are Corral Tiny.", "You are a helpful AI assistant.",
     "You are a friendly assistant. Answer in English.", "Answer briefly.", "Be polite and short.",
@@ -45,6 +47,21 @@ def held_out_questions() -> frozenset[str]:
     return frozenset(normal(fill(wording, case)) for item in all_intents()
                      if item.category != "unknown" for pattern in item.held
                      for wording in expand(pattern) for case in item.cases)
+
+
+@cache
+def held_out_unknown() -> re.Pattern[str]:
+    """Matches the normal form of every held-out question whose slots are random."""
+    patterns = (re.escape(normal(wording)) for item in all_intents()
+                if item.category == "unknown" for pattern in item.held
+                for wording in expand(pattern))
+    return re.compile("|".join(re.sub(r"\\\{\w+\\\}", ".+", text) for text in patterns))
+
+
+def is_held_out(text: str) -> bool:
+    """Whether training may not ask this."""
+    plain = normal(text)
+    return plain in held_out_questions() or bool(held_out_unknown().fullmatch(plain))
 
 
 def training_wordings() -> dict[str, str]:
@@ -80,13 +97,14 @@ class Writer:
     def question(self, item: Intent) -> tuple[str, str]:
         """A question and its answer; never one of the held-out questions."""
         while True:
-            wording, case = item.ask(self.rng)
+            case = item.case(self.rng)
+            wording = fill(paraphrase(item.wording(self.rng), item.category, self.rng), case)
             may_greet = item.category not in ("greetings", "long", "json")
             text, answer = polite(wording, case.answer, self.rng, may_greet)
             if item.category == "unknown":
                 answer = UNKNOWN
             text = style(text, self.rng)
-            if normal(text) not in held_out_questions():
+            if not is_held_out(wording) and not is_held_out(text):
                 return text, answer
             self.refused += 1
 

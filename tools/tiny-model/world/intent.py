@@ -36,11 +36,20 @@ class Intent:
     cases: tuple[Case, ...]
     weight: float = 1.0
     follow_up: tuple[str, ...] = ()
+    practice: tuple[Case, ...] = ()
+
+    def wording(self, rng: Random) -> str:
+        """A random training wording with its slots open."""
+        return choose(rng.choice(self.train), rng)
+
+    def case(self, rng: Random) -> Case:
+        """A random case; `practice` holds them as often as training should see them."""
+        return rng.choice(self.practice or self.cases)
 
     def ask(self, rng: Random) -> tuple[str, Case]:
         """A random training question and its case."""
-        case = rng.choice(self.cases)
-        return fill(choose(rng.choice(self.train), rng), case), case
+        case = self.case(rng)
+        return fill(self.wording(rng), case), case
 
 
 @cache
@@ -75,8 +84,17 @@ WRAPPING = re.compile(r"\b(?:please|hello|hi|hey|corral tiny tell me|tell me|can
                       r"could you tell me|quick question|i have a question|excuse me|"
                       r"one question|thank you|thanks)\b")
 
+SAME = {"color": "colour", "colors": "colours", "favorite": "favourite", "whats": "what is",
+        "im": "i am", "id": "i would", "thats": "that is", "wheres": "where is",
+        "whos": "who is", "hows": "how is", "dont": "do not", "lets": "let us"}
+SPELLINGS = re.compile(rf"\b(?:{'|'.join(SAME)})\b")
+
 
 def normal(text: str) -> str:
-    """The form in which two wordings count as the same: letters and slots only, no politeness."""
+    """The form in which two wordings count as the same.
+
+    Letters and slots only, one spelling, no contractions, no politeness.
+    """
     plain = re.sub(r"[^a-z0-9{}+*/ -]+", "", text.lower())
+    plain = SPELLINGS.sub(lambda match: SAME[match[0]], plain)
     return tidy(WRAPPING.sub(" ", plain)) or tidy(plain)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .intent import Case, Intent
 from .reader import read
 
@@ -47,6 +49,16 @@ def counting_cases() -> dict[str, list[Case]]:
             "down_from": [span(b, 1) for b in range(2, LARGEST + 1)], **neighbours()}
 
 
+def practice(name: str) -> tuple[Case, ...]:
+    """Ranges for training: short ones as often as long ones, so that it learns where to stop."""
+    pairs = [(a, b) for a in range(LARGEST) for b in range(a + 1, LARGEST + 1)]
+    upward = [span(a, b) for a, b in pairs for _ in range(max(1, 12 // (b - a)))]
+    from_one = [span(1, b) for b in range(2, LARGEST + 1)] * 10
+    downward = [span(b, a) for a, b in pairs for _ in range(max(1, 12 // (b - a)))]
+    to_start = [span(b, a) for b in range(2, LARGEST + 1) for a in (0, 1)] * 6
+    return tuple({"up": upward + from_one, "down": downward + to_start}.get(name, ()))
+
+
 def sums() -> list[Intent]:
     """Sums of two one-digit numbers, in digits and in words."""
     return read("sums", "sums", {"sum": sum_cases()})
@@ -54,4 +66,5 @@ def sums() -> list[Intent]:
 
 def counting() -> list[Intent]:
     """Counting up and down, and the neighbours of a number."""
-    return read("counting", "counting", counting_cases())
+    return [replace(item, practice=practice(item.name))
+            for item in read("counting", "counting", counting_cases())]
