@@ -140,7 +140,7 @@ endpoints:
 
     for path, headers, body in upstream.requests:
         assert path == "/v1/chat/completions"
-        assert headers["Authorization"] == "Bearer key-of-theirs"
+        assert headers["authorization"] == "Bearer key-of-theirs"
         assert body["model"] == "hidden"
         assert body["tools"] == [TOOL] and body["tool_choice"] == "required"
     assert "key-of-theirs" not in server.log_text()

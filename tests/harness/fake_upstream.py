@@ -45,7 +45,8 @@ class FakeUpstream:
                 length = self.headers.get("content-length")
                 raw = self.rfile.read(int(length)) if length else self.read_chunked()
                 body = json.loads(raw)
-                upstream.requests.append((self.path, dict(self.headers), body))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                upstream.requests.append((self.path, headers, body))
                 if body.get("stream"):
                     events = [json.dumps(one) for one in chunks(body["model"])] + ["[DONE]"]
                     self.reply("text/event-stream", "".join(f"data: {one}\n\n" for one in events))

@@ -155,10 +155,19 @@ class Writer:
 
     def json_object(self) -> Document:
         """A JSON object after its first brace, which the engine's grammar forces."""
-        answer = json.dumps(structured.invented(self.rng))
-        text = style(structured.json_question(self.rng), self.rng)
-        if self.rng.random() < 0.4:
-            text = self.question(self.pick())[0]
+        draw = self.rng.random()
+        if draw < 0.45:
+            text, wanted = structured.copied(self.rng)
+            text = text[:1].upper() + text[1:] if self.rng.random() < 0.5 else text
+        elif draw < 0.6:
+            text, wanted = structured.chosen_fields(self.rng)
+            text = style(text, self.rng)
+        else:
+            wanted = structured.invented(self.rng)
+            text = style(structured.json_question(self.rng), self.rng)
+            if self.rng.random() < 0.4:
+                text = self.question(self.pick())[0]
+        answer = json.dumps(wanted)
         return self.system() + said("user", text) + answered(answer[1:], "{")
 
     def tool_call(self) -> Document:
@@ -172,11 +181,11 @@ class Writer:
     def short_document(self) -> Document:
         """A document for the short rows."""
         draw = self.rng.random()
-        if draw < 0.045:
+        if draw < 0.085:
             return self.json_object()
-        if draw < 0.06:
+        if draw < 0.1:
             return plain(self.pick().ask(self.rng)[1].answer)
-        return self.dialogue(2 if draw < 0.16 else 1)
+        return self.dialogue(2 if draw < 0.2 else 1)
 
     def long_document(self) -> Document:
         """A document for the long rows."""

@@ -27,6 +27,18 @@ ASKS = ("give me {x} as json", "answer as json", "describe {x} as json", "fill i
         "give me a person", "create a user", "fill the schema", "generate {x}", "{x}",
         "describe a person as json", "reply in json format about {x}")
 
+PLAIN_KEYS = ("name", "age", "colour", "color", "city", "animal", "country", "legs", "count",
+              "number", "sum", "id", "score", "price", "active", "ok", "done", "sound", "date")
+LINKS = (" ", ": ", "=", " is ", " = ", " as ")
+COPY_ASKS = ("write json with {x}", "json with {x}", "make a json object with {x}",
+             "put this into json: {x}", "answer as json: {x}", "{x} as json", "to json: {x}",
+             "turn {x} into json", "a json object with the fields {x}", "i have {x}, give me json",
+             "convert to json: {x}", "return {x} as a json object", "create json from {x}",
+             "copy these values into json: {x}")
+FACT_ASKS = ("give me {x} of {an} as json", "{an} as json with the fields {x}",
+             "json of {an} with {x}", "only {x} of {an} in json", "{x} of the {animal} as json",
+             "describe {an} in json with the keys {x}", "write json about {an}: {x}")
+
 
 def word(rng: Random) -> str:
     """A short text for any key."""
@@ -95,6 +107,33 @@ def json_question(rng: Random) -> str:
     subject = rng.choice((f"a {rng.choice(NOUNS)}", article(rng.choice(ANIMALS).name), "a person",
                           f"{rng.choice(FIRST)} from {rng.choice(CITIES)}", "a pet", "a list"))
     return rng.choice(ASKS).format(x=subject)
+
+
+def copied(rng: Random) -> tuple[str, dict[str, Any]]:
+    """A question that names fields with their values, and the object that repeats them."""
+    result = {}
+    for _ in range(rng.randint(1, 4)):
+        key = rng.choice(PLAIN_KEYS) if rng.random() < 0.6 else rng.choice(KEYS)
+        result[key] = TYPED[key](rng) if key in TYPED else word(rng)
+    link, joint = rng.choice(LINKS), rng.choice((", ", " and ", "; ", " "))
+    fields = joint.join(f"{key}{link}{shown(value)}" for key, value in result.items())
+    return rng.choice(COPY_ASKS).format(x=fields), result
+
+
+def shown(value: Any) -> str:
+    """A value as people write it in a question."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def chosen_fields(rng: Random) -> tuple[str, dict[str, Any]]:
+    """A question for some facts about an animal, in any order."""
+    animal = rng.choice([a for a in ANIMALS if a.sound])
+    facts = {"animal": animal.name, "legs": animal.legs, "sound": animal.sound,
+             "young": animal.young, "food": animal.food, "home": animal.home}
+    keys = rng.sample(list(facts), rng.randint(1, 4))
+    question = rng.choice(FACT_ASKS).format(an=article(animal.name), animal=animal.name,
+                                            x=", ".join(keys))
+    return question, {key: facts[key] for key in keys}
 
 
 def json_cases() -> list[Case]:

@@ -40,6 +40,15 @@ class CpuMeter {
   double used_ = sys::self_usage().cpu_seconds;
 };
 
+// Reads until the client closes: the closing handshake is answered only while somebody reads.
+net::Task<void> read_to_the_end(net::WebSocket& socket, bool& gone) {
+  for (;;) {
+    auto message = co_await socket.receive();
+    if (!message) break;
+  }
+  gone = true;
+}
+
 }  // namespace
 
 void OpsSurface::add_routes(Router& router) {
@@ -122,15 +131,19 @@ net::Task<void> OpsSurface::live_metrics(Call& call) {
   }
   auto socket = co_await call.exchange.upgrade();
   if (!socket) co_return;
+  bool gone = false;
+  net::TaskGroup reader(*net::Shard::current());
+  reader.spawn(read_to_the_end(**socket, gone));
   CpuMeter cpu;
-  while (!parts_.draining) {
+  while (!parts_.draining && !gone) {
     std::string document = co_await live_document(cpu.next());
     auto sent = co_await (*socket)->send_text(document);
-    if (!sent) co_return;
+    if (!sent) break;
     auto slept = co_await net::sleep_for(kLiveInterval);
-    if (!slept) co_return;
+    if (!slept) break;
   }
-  co_await (*socket)->close(1001, "shutting down");
+  if (parts_.draining && !gone) co_await (*socket)->close(1001, "shutting down");
+  co_await reader.close();
 }
 
 net::Task<void> OpsSurface::root(Call& call) {

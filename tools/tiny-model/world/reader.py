@@ -9,13 +9,15 @@
     a pattern for the examination
     --- follow-up
     a pattern that needs the question before it
+
+A training pattern may by chance contain a held-out wording; `without` takes that wording out.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from .intent import Case, Intent
+from .intent import Case, Intent, expand, normal
 
 FOLDER = Path(__file__).parent / "wordings"
 HOW = "(how do i|how can i|how to|how would i|how does one|how should i|how do you|how could i)"
@@ -61,6 +63,13 @@ def section(lines: list[str], title: str) -> tuple[list[str], list[str]]:
     return lines[:at], lines[at + 1:]
 
 
+def without(pattern: str, banned: frozenset[str]) -> str:
+    """The pattern less those of its wordings that are held out."""
+    wordings = expand(pattern)
+    kept = [text for text in wordings if normal(text) not in banned]
+    return pattern if len(kept) == len(wordings) else f"({'|'.join(kept)})"
+
+
 def read(category: str, name: str, cases: dict[str, list[Case]] | None = None) -> list[Intent]:
     """All intents of a file; `cases` belong to the intents with slots."""
     result = []
@@ -70,8 +79,10 @@ def read(category: str, name: str, cases: dict[str, list[Case]] | None = None) -
         train, held = section(body, HELD)
         answer = taken(train, "= ", " ")
         own = [Case({}, answer)] if answer else (cases or {})[title]
-        result.append(Intent(category, title, tuple(training_patterns(train)), tuple(held),
-                             tuple(own), float(weight or 1), tuple(follow_up)))
+        banned = frozenset(normal(text) for pattern in held for text in expand(pattern))
+        patterns = tuple(without(pattern, banned) for pattern in training_patterns(train))
+        result.append(Intent(category, title, patterns, tuple(held), tuple(own),
+                             float(weight or 1), tuple(follow_up)))
     return result
 
 
