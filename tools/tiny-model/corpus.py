@@ -158,7 +158,8 @@ class Writer:
         draw = self.rng.random()
         if draw < 0.45:
             text, wanted = structured.copied(self.rng)
-            text = text[:1].upper() + text[1:] if self.rng.random() < 0.5 else text
+            if self.rng.random() < 0.5:
+                text = text[:1].upper() + text[1:]
         elif draw < 0.6:
             text, wanted = structured.chosen_fields(self.rng)
             text = style(text, self.rng)

@@ -35,9 +35,9 @@ SAFE_TO_CHANGE = frozenset({"sums", "counting", "colours", "animals", "json", "l
 SYNONYMS = {
     "show": ("display", "present", "show me"), "tell": ("inform",), "give": ("hand", "get"),
     "describe": ("explain", "picture"), "know": ("think of", "remember"),
-    "like": ("enjoy", "prefer"), "big": ("large", "huge"), "small": ("little", "tiny"),
-    "nice": ("pleasant", "lovely"), "kind": ("type", "sort"), "sort": ("kind", "type"),
-    "begin": ("start",), "start": ("begin",), "use": ("take", "need"), "see": ("view", "look at"),
+    "big": ("large", "huge"), "small": ("little", "tiny"),
+    "nice": ("pleasant", "lovely"), "sort": ("kind", "type"),
+    "begin": ("start",), "start": ("begin",), "see": ("view", "look at"),
     "list": ("enumerate", "list"), "very": ("really", "so"), "want": ("wish", "need"),
     "large": ("big",), "talk": ("speak", "chat"), "speak": ("talk",), "find": ("get", "locate"),
 }
