@@ -194,7 +194,7 @@ TEST(HttpServer, RefusesSmuggling) {
 
 TEST(HttpServer, RefusesBrokenChunks) {
   Server server;
-  for (std::string_view chunks : {"zz\r\n", "3\r\nabcXYZ\r\n", "-1\r\n", "3\nabc\n\r\n",
+  for (std::string_view chunks : {"zz\r\n\r\n", "3\r\nabcXYZ\r\n", "-1\r\n\r\n", "3\nabc\n\r\n",
                                   "0x3\r\nabc\r\n\r\n", "ffffffffffffffffff\r\n"}) {
     RawClient client(server.port);
     client.send("POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
