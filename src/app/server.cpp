@@ -212,7 +212,10 @@ net::Task<void> Server::shut_down() {
 void Server::reload() {
   auto sources = cli::config_sources(options_, files_, sys::environment_without({}));
   auto loaded = sources ? config::load(*sources) : std::unexpected(sources.error());
-  (void)sink_->reopen();
+  auto reopened = sink_->reopen();
+  if (!reopened) {
+    log_.error("cannot open the log file again", {{"error", reopened.error().describe()}});
+  }
   if (!loaded) {
     log_.error("the new configuration is wrong; the old one stays",
                {{"error", loaded.error().describe()}});

@@ -53,7 +53,7 @@ void write(std::string& out, const bj::value& value, int indent, int depth);
 void new_line(std::string& out, int indent, int depth) {
   if (indent == 0) return;
   out += '\n';
-  out.append(static_cast<std::size_t>(indent * depth), ' ');
+  out.append(static_cast<std::size_t>(indent) * static_cast<std::size_t>(depth), ' ');
 }
 
 void write_number(std::string& out, double number) {

@@ -19,6 +19,7 @@ const Binding* BindingSet::find(std::string_view kind) const {
 
 std::vector<std::string> BindingSet::kinds() const {
   std::vector<std::string> result;
+  result.reserve(bindings_.size());
   for (const auto& binding : bindings_) result.emplace_back(binding->kind());
   return result;
 }

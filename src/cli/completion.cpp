@@ -12,6 +12,7 @@ namespace {
 
 std::string names(const std::vector<CommandInfo>& commands) {
   std::vector<std::string> out;
+  out.reserve(commands.size());
   for (const CommandInfo& command : commands) out.push_back(command.name);
   return join(out, " ");
 }

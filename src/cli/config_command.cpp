@@ -120,10 +120,11 @@ Outcome<void> get_setting(ConfigContext& context, const Options& options,
   return {};
 }
 
-std::size_t count_settings(const config::Node& node) {
-  if (node.kind != config::Node::Kind::map) return node.kind == config::Node::Kind::null ? 0 : 1;
+std::size_t count_settings(const config::ConfigNode& node) {
+  if (node.kind != config::ConfigNode::Kind::map)
+    return node.kind == config::ConfigNode::Kind::null ? 0 : 1;
   std::size_t count = 0;
-  for (const config::Node& item : node.items) count += count_settings(item);
+  for (const config::ConfigNode& item : node.items) count += count_settings(item);
   return count;
 }
 

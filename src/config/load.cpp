@@ -22,6 +22,7 @@ template <class Owner>
 std::vector<std::string> paths_of(const std::vector<Property<Owner>>& table,
                                   std::string_view prefix) {
   std::vector<std::string> names;
+  names.reserve(table.size());
   for (const auto& each : table) names.push_back(fmt::format("{}{}", prefix, each.path));
   return names;
 }
@@ -92,7 +93,7 @@ class Loader {
 
   template <class Owner>
   void assign(Owner& owner, const Property<Owner>& property, const std::string& path,
-              const Node& node, const std::string& place) {
+              const ConfigNode& node, const std::string& place) {
     places_[path] = place;
     auto done = property.assign(owner, node);
     if (done) return;
@@ -102,9 +103,9 @@ class Loader {
 
   // --- the file
 
-  void read_file(const Node& root) {
-    if (root.kind == Node::Kind::null) return;
-    if (root.kind != Node::Kind::map) {
+  void read_file(const ConfigNode& root) {
+    if (root.kind == ConfigNode::Kind::null) return;
+    if (root.kind != ConfigNode::Kind::map) {
       report(in_file(root.line), "keys and values are expected, such as 'server:'");
       return;
     }
@@ -113,7 +114,7 @@ class Loader {
 
   // Reports keys that stand twice, and calls `use(key, value)` for the others.
   template <class Use>
-  void for_each_key(const Node& map, std::string_view prefix, Use use) {
+  void for_each_key(const ConfigNode& map, std::string_view prefix, Use use) {
     std::map<std::string_view, int> lines;
     for (std::size_t i = 0; i < map.items.size(); ++i) {
       const Key& key = map.keys[i];
@@ -135,22 +136,22 @@ class Loader {
     });
   }
 
-  void read_section(const Node& map, const std::string& prefix) {
-    for_each_key(map, prefix, [&](const Key& key, const Node& value) {
+  void read_section(const ConfigNode& map, const std::string& prefix) {
+    for_each_key(map, prefix, [&](const Key& key, const ConfigNode& value) {
       std::string path = joined(prefix, key.text);
       std::string place = in_file(key.line);
       bool dotted = key.text.find('.') != std::string::npos;  // `server.threads: 4` at the top
       if (const auto* property = dotted ? nullptr : find(properties(), path)) {
-        if (value.kind == Node::Kind::null) return;  // as if it was not there
+        if (value.kind == ConfigNode::Kind::null) return;  // as if it was not there
         assign(loaded_.settings, *property, path, value, place);
       } else if (path == kModelsPath) {
         read_models(value, place);
       } else if (path == kEndpointsPath) {
         read_endpoints(value, place);
       } else if (!dotted && is_section(path)) {
-        if (value.kind == Node::Kind::map) {
+        if (value.kind == ConfigNode::Kind::map) {
           read_section(value, path);
-        } else if (value.kind != Node::Kind::null) {
+        } else if (value.kind != ConfigNode::Kind::null) {
           report(place, fmt::format("{}: a section with keys is expected", path));
         }
       } else {
@@ -160,8 +161,8 @@ class Loader {
   }
 
   // An unknown section is reported by the keys in it, which say best what was meant.
-  void report_unknown_tree(const Key& key, const Node& value, const std::string& path) {
-    if (value.kind == Node::Kind::map && !value.items.empty()) {
+  void report_unknown_tree(const Key& key, const ConfigNode& value, const std::string& path) {
+    if (value.kind == ConfigNode::Kind::map && !value.items.empty()) {
       for (std::size_t i = 0; i < value.items.size(); ++i) {
         if (problems_.size() > kMostProblems) return;
         report_unknown_tree(value.keys[i], value.items[i], joined(path, value.keys[i].text));
@@ -179,12 +180,12 @@ class Loader {
   }
 
   template <class Owner>
-  void read_element(Owner& owner, const std::vector<Property<Owner>>& table, const Node& map,
+  void read_element(Owner& owner, const std::vector<Property<Owner>>& table, const ConfigNode& map,
                     const std::string& prefix) {
-    for_each_key(map, prefix, [&](const Key& key, const Node& value) {
+    for_each_key(map, prefix, [&](const Key& key, const ConfigNode& value) {
       std::string path = joined(prefix, key.text);
       if (const auto* property = find(table, key.text)) {
-        if (value.kind != Node::Kind::null) {
+        if (value.kind != ConfigNode::Kind::null) {
           assign(owner, *property, path, value, in_file(key.line));
         }
       } else {
@@ -193,39 +194,39 @@ class Loader {
     });
   }
 
-  void read_models(const Node& node, const std::string& place) {
-    if (node.kind == Node::Kind::null) return;
-    if (node.kind != Node::Kind::map) {
+  void read_models(const ConfigNode& node, const std::string& place) {
+    if (node.kind == ConfigNode::Kind::null) return;
+    if (node.kind != ConfigNode::Kind::map) {
       report(place,
              fmt::format("{}: names of models with their settings are expected", kModelsPath));
       return;
     }
-    for_each_key(node, kModelsPath, [&](const Key& key, const Node& value) {
+    for_each_key(node, kModelsPath, [&](const Key& key, const ConfigNode& value) {
       std::string path = joined(kModelsPath, key.text);
       places_[path] = in_file(key.line);
       auto& model = loaded_.settings.models.settings[key.text];
-      if (value.kind == Node::Kind::map) {
+      if (value.kind == ConfigNode::Kind::map) {
         read_element(model, model_properties(), value, path);
-      } else if (value.kind != Node::Kind::null) {
+      } else if (value.kind != ConfigNode::Kind::null) {
         report(in_file(key.line), fmt::format("{}: a section with keys is expected", path));
       }
     });
   }
 
-  void read_endpoints(const Node& node, const std::string& place) {
-    if (node.kind == Node::Kind::null) return;
-    if (node.kind != Node::Kind::list) {
+  void read_endpoints(const ConfigNode& node, const std::string& place) {
+    if (node.kind == ConfigNode::Kind::null) return;
+    if (node.kind != ConfigNode::Kind::list) {
       report(place, fmt::format("{}: a list is expected, each with name, binding and url",
                                 kEndpointsPath));
       return;
     }
     places_[std::string(kEndpointsPath)] = place;
-    for (const Node& item : node.items) {
+    for (const ConfigNode& item : node.items) {
       auto& endpoints = loaded_.settings.endpoints;
       std::string path = fmt::format("{}[{}]", kEndpointsPath, endpoints.size());
       places_[path] = in_file(item.line);
       auto& endpoint = endpoints.emplace_back();
-      if (item.kind == Node::Kind::map) {
+      if (item.kind == ConfigNode::Kind::map) {
         read_element(endpoint, endpoint_properties(), item, path);
       } else {
         report(in_file(item.line), fmt::format("{}: a section with keys is expected", path));
@@ -296,15 +297,15 @@ class Loader {
 
   // --- the command line
 
-  static Node outside_node(std::string value) {
-    return {.kind = Node::Kind::scalar, .text = std::move(value), .commas = true};
+  static ConfigNode outside_node(std::string value) {
+    return {.kind = ConfigNode::Kind::scalar, .text = std::move(value), .commas = true};
   }
 
   void read_overrides() {
     const std::string place = "command line";
     const std::string models_prefix = fmt::format("{}.", kModelsPath);
     for (const auto& [path, value] : sources_.overrides) {
-      Node node = outside_node(value);
+      ConfigNode node = outside_node(value);
       if (const auto* property = find(properties(), path)) {
         assign(loaded_.settings, *property, path, node, place);
         continue;

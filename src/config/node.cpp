@@ -24,7 +24,7 @@ int line_of(const YAML::Mark& mark) { return mark.line + 1; }
 
 class TreeBuilder final : public YAML::EventHandler {
  public:
-  Node take() { return std::move(root_); }
+  ConfigNode take() { return std::move(root_); }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (++documents_ > 1) throw Refused{line_of(mark), "a second document begins; one is allowed"};
@@ -33,7 +33,7 @@ class TreeBuilder final : public YAML::EventHandler {
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     refuse_anchor(mark, anchor);
-    place({.kind = Node::Kind::null, .line = line_of(mark)});
+    place({.kind = ConfigNode::Kind::null, .line = line_of(mark)});
   }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
@@ -47,29 +47,29 @@ class TreeBuilder final : public YAML::EventHandler {
     if (expects_key()) {
       levels_.back().keys.push_back({value, line_of(mark)});
     } else {
-      place({.kind = Node::Kind::scalar, .line = line_of(mark), .text = value});
+      place({.kind = ConfigNode::Kind::scalar, .line = line_of(mark), .text = value});
     }
   }
 
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                        YAML::EmitterStyle::value) override {
-    descend(mark, tag, anchor, Node::Kind::list);
+    descend(mark, tag, anchor, ConfigNode::Kind::list);
   }
   void OnSequenceEnd() override { ascend(); }
 
   void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                   YAML::EmitterStyle::value) override {
-    descend(mark, tag, anchor, Node::Kind::map);
+    descend(mark, tag, anchor, ConfigNode::Kind::map);
   }
   void OnMapEnd() override { ascend(); }
 
  private:
   bool expects_key() const {
-    return !levels_.empty() && levels_.back().kind == Node::Kind::map &&
+    return !levels_.empty() && levels_.back().kind == ConfigNode::Kind::map &&
            levels_.back().keys.size() == levels_.back().items.size();
   }
 
-  void place(Node node) {
+  void place(ConfigNode node) {
     if (levels_.empty()) {
       root_ = std::move(node);
       return;
@@ -79,7 +79,7 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   void descend(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-               Node::Kind kind) {
+               ConfigNode::Kind kind) {
     refuse_anchor(mark, anchor);
     refuse_tag(mark, tag);
     if (expects_key()) throw Refused{line_of(mark), "a key must be plain text"};
@@ -90,7 +90,7 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   void ascend() {
-    Node done = std::move(levels_.back());
+    ConfigNode done = std::move(levels_.back());
     levels_.pop_back();
     place(std::move(done));
   }
@@ -105,8 +105,8 @@ class TreeBuilder final : public YAML::EventHandler {
     throw Refused{line_of(mark), "tags (!name) are not supported"};
   }
 
-  Node root_;
-  std::vector<Node> levels_;  // the open lists and maps
+  ConfigNode root_;
+  std::vector<ConfigNode> levels_;  // the open lists and maps
   int documents_ = 0;
 };
 
@@ -130,7 +130,7 @@ Result<void> check_characters(std::string_view text, std::string_view file_name)
   return {};
 }
 
-Result<Node> parse_yaml(const std::string& text, std::string_view file_name) {
+Result<ConfigNode> parse_yaml(const std::string& text, std::string_view file_name) {
   std::istringstream input(text);
   TreeBuilder builder;
   try {
@@ -148,7 +148,7 @@ Result<Node> parse_yaml(const std::string& text, std::string_view file_name) {
 
 }  // namespace
 
-Result<Node> parse_document(std::string_view text, std::string_view file_name) {
+Result<ConfigNode> parse_document(std::string_view text, std::string_view file_name) {
   if (text.size() > kMaxTextBytes) {
     return fail(ErrorCode::too_large,
                 fmt::format("{} is larger than {}", file_name, format_bytes(kMaxTextBytes)));

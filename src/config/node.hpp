@@ -16,21 +16,21 @@ struct Key {
   int line = 0;
 };
 
-struct Node {
+struct ConfigNode {
   enum class Kind { null, scalar, list, map };
   Kind kind = Kind::null;
   int line = 0;
-  std::string text;         // of a scalar
-  bool commas = false;      // a scalar from outside a file: a list is written with commas
-  std::vector<Key> keys;    // of a map, beside `items`
-  std::vector<Node> items;  // of a list or map
+  std::string text;               // of a scalar
+  bool commas = false;            // a scalar from outside a file: a list is written with commas
+  std::vector<Key> keys;          // of a map, beside `items`
+  std::vector<ConfigNode> items;  // of a list or map
 };
 
 inline constexpr std::size_t kMaxTextBytes = 1u << 20;
 inline constexpr std::size_t kMaxDepth = 64;
 
 // invalid_argument with "FILE:LINE: what". An empty document is a null node.
-Result<Node> parse_document(std::string_view text, std::string_view file_name);
+Result<ConfigNode> parse_document(std::string_view text, std::string_view file_name);
 
 // `text` fit for a message: one line, no control characters, not too long, in single quotes.
 std::string quoted_for_message(std::string_view text);

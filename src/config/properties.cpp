@@ -18,7 +18,7 @@ Property<Owner> property(std::string path, T Owner::* member, const TypePtr<T>& 
   Property<Owner> result{std::move(path), std::move(doc), applies};
   result.type_name = type->name();
   result.type_schema = type->schema();
-  result.assign = [member, type](Owner& owner, const Node& node) -> Result<void> {
+  result.assign = [member, type](Owner& owner, const ConfigNode& node) -> Result<void> {
     CORRAL_TRY(owner.*member, type->read(node));
     return {};
   };
@@ -39,7 +39,7 @@ void mount(std::vector<Property<Settings>>& table, const std::string& prefix,
     Property<Settings> outer{
         prefix + "." + inner.path, inner.doc,        inner.applies, inner.secret,
         inner.type_name,           inner.type_schema};
-    outer.assign = [member, assign = inner.assign](Settings& owner, const Node& node) {
+    outer.assign = [member, assign = inner.assign](Settings& owner, const ConfigNode& node) {
       return assign(owner.*member, node);
     };
     outer.write = [member, write = inner.write](const Settings& owner) {

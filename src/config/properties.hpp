@@ -24,7 +24,7 @@ struct Property {
   bool secret = false;
   std::string type_name;
   std::string type_schema;
-  std::function<Result<void>(Owner&, const Node&)> assign;
+  std::function<Result<void>(Owner&, const ConfigNode&)> assign;
   std::function<std::string(const Owner&)> write;  // JSON text; "***" for secrets
   std::function<bool(const Owner&, const Owner&)> same;
   std::function<bool(const Owner&)> is_empty;  // of a secret

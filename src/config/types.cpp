@@ -12,24 +12,24 @@ namespace {
 
 Error bad(std::string message) { return fail(ErrorCode::invalid_argument, std::move(message)); }
 
-std::string_view shape_of(const Node& node) {
+std::string_view shape_of(const ConfigNode& node) {
   switch (node.kind) {
-    case Node::Kind::null: return "nothing";
-    case Node::Kind::list: return "a list";
-    case Node::Kind::map: return "a section";
-    case Node::Kind::scalar: break;
+    case ConfigNode::Kind::null: return "nothing";
+    case ConfigNode::Kind::list: return "a list";
+    case ConfigNode::Kind::map: return "a section";
+    case ConfigNode::Kind::scalar: break;
   }
   return "a value";
 }
 
-Result<std::string_view> scalar(const Node& node, std::string_view expected) {
-  if (node.kind == Node::Kind::scalar) return std::string_view(node.text);
+Result<std::string_view> scalar(const ConfigNode& node, std::string_view expected) {
+  if (node.kind == ConfigNode::Kind::scalar) return std::string_view(node.text);
   return bad(fmt::format("{} is expected, not {}", expected, shape_of(node)));
 }
 
 class Flag final : public Type<bool> {
  public:
-  Result<bool> read(const Node& node) const override {
+  Result<bool> read(const ConfigNode& node) const override {
     CORRAL_TRY(auto value, scalar(node, "true or false"));
     std::string low = to_lower(value);
     if (low == "true" || low == "yes" || low == "on") return true;
@@ -46,7 +46,7 @@ class Whole final : public Type<T> {
  public:
   Whole(T least, T most) : least_(least), most_(most) {}
 
-  Result<T> read(const Node& node) const override {
+  Result<T> read(const ConfigNode& node) const override {
     CORRAL_TRY(auto value, scalar(node, "a whole number"));
     T number{};
     auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
@@ -81,7 +81,7 @@ class Bytes final : public Type<std::uint64_t> {
  public:
   Bytes(std::uint64_t least, std::uint64_t most) : least_(least), most_(most) {}
 
-  Result<std::uint64_t> read(const Node& node) const override {
+  Result<std::uint64_t> read(const ConfigNode& node) const override {
     CORRAL_TRY(auto value, scalar(node, "a size"));
     auto size = parse_bytes(value);
     if (!size) {
@@ -114,7 +114,7 @@ class Duration final : public Type<Milliseconds> {
   Duration(Milliseconds least, Milliseconds most, Inherit inherit)
       : least_(least), most_(most), inherit_(inherit) {}
 
-  Result<Milliseconds> read(const Node& node) const override {
+  Result<Milliseconds> read(const ConfigNode& node) const override {
     CORRAL_TRY(auto value, scalar(node, "a duration"));
     if (inherit_ == Inherit::yes && value == "default") return Milliseconds(-1);
     auto time = parse_duration(value);
@@ -147,7 +147,7 @@ class Duration final : public Type<Milliseconds> {
 
 class Text final : public Type<std::string> {
  public:
-  Result<std::string> read(const Node& node) const override {
+  Result<std::string> read(const ConfigNode& node) const override {
     CORRAL_TRY(auto value, scalar(node, "text"));
     if (value.find('\0') != std::string_view::npos) return bad("a NUL character is not allowed");
     return std::string(value);
@@ -161,7 +161,7 @@ class Choice final : public Type<std::string> {
  public:
   explicit Choice(std::vector<std::string> allowed) : allowed_(std::move(allowed)) {}
 
-  Result<std::string> read(const Node& node) const override {
+  Result<std::string> read(const ConfigNode& node) const override {
     CORRAL_TRY(auto value, scalar(node, "text"));
     if (std::ranges::find(allowed_, value) != allowed_.end()) return std::string(value);
     return bad(fmt::format("{} is not one of {}", quoted_for_message(value), join(allowed_, ", ")));
@@ -182,19 +182,19 @@ class Choice final : public Type<std::string> {
 };
 
 // The parts of a list; a single value counts as a list of one.
-Result<TextList> list_parts(const Node& node) {
+Result<TextList> list_parts(const ConfigNode& node) {
   TextList parts;
-  if (node.kind == Node::Kind::scalar) {
+  if (node.kind == ConfigNode::Kind::scalar) {
     if (!node.commas) return TextList{node.text};
     for (auto part : split(node.text, ',')) {
       if (!trim(part).empty()) parts.emplace_back(trim(part));
     }
     return parts;
   }
-  if (node.kind != Node::Kind::list) {
+  if (node.kind != ConfigNode::Kind::list) {
     return bad(fmt::format("a list is expected, not {}", shape_of(node)));
   }
-  for (const Node& item : node.items) {
+  for (const ConfigNode& item : node.items) {
     CORRAL_TRY(auto part, Text().read(item));
     parts.push_back(std::move(part));
   }
@@ -203,7 +203,7 @@ Result<TextList> list_parts(const Node& node) {
 
 class Texts final : public Type<TextList> {
  public:
-  Result<TextList> read(const Node& node) const override { return list_parts(node); }
+  Result<TextList> read(const ConfigNode& node) const override { return list_parts(node); }
   std::string write(const TextList& value) const override {
     std::string list;
     for (const auto& each : value) {
@@ -218,7 +218,7 @@ class Texts final : public Type<TextList> {
 
 class SecretType final : public Type<Secret> {
  public:
-  Result<Secret> read(const Node& node) const override {
+  Result<Secret> read(const ConfigNode& node) const override {
     CORRAL_TRY(auto value, scalar(node, "text"));
     for (char c : value) {
       if (static_cast<unsigned char>(c) < 0x21 || c == 0x7F) {
@@ -234,7 +234,7 @@ class SecretType final : public Type<Secret> {
 
 class Addresses final : public Type<std::vector<ListenAddress>> {
  public:
-  Result<std::vector<ListenAddress>> read(const Node& node) const override {
+  Result<std::vector<ListenAddress>> read(const ConfigNode& node) const override {
     CORRAL_TRY(auto parts, list_parts(node));
     std::vector<ListenAddress> result;
     for (const auto& part : parts) {

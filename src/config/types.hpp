@@ -22,7 +22,7 @@ template <class T>
 class Type {
  public:
   virtual ~Type() = default;
-  virtual Result<T> read(const Node& node) const = 0;
+  virtual Result<T> read(const ConfigNode& node) const = 0;
   virtual std::string write(const T& value) const = 0;
   virtual std::string name() const = 0;    // for people: "duration"
   virtual std::string schema() const = 0;  // members of a JSON Schema object, without braces

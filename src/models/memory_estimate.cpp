@@ -53,8 +53,10 @@ double compute(const GgufMetadata& model, const MemoryRequest& request) {
   const bool slides = std::ranges::find(model.sliding, true) != model.sliding.end();
   const std::uint64_t streams =
       request.unified_cache ? 1 : std::max<std::uint64_t>(request.slots, 1);
-  const auto full = static_cast<double>(cache_cells(request) / streams);
-  const auto window = slides ? static_cast<double>(sliding_cells(model, request) / streams) : 0.0;
+  const std::uint64_t full_cells = cache_cells(request) / streams;
+  const std::uint64_t window_cells = slides ? sliding_cells(model, request) / streams : 0;
+  const auto full = static_cast<double>(full_cells);
+  const auto window = static_cast<double>(window_cells);
   const double activations = 4.0 * (2.0 * static_cast<double>(model.feed_forward_length) * experts +
                                     7.0 * static_cast<double>(model.embedding_length));
   double total = batch * (activations + 2.0 * full + 2.0 * window);

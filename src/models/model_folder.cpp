@@ -34,6 +34,7 @@ ModelEntry ModelFolder::read(ModelEntry found) {
   }
   if (!found.problem) {
     std::vector<sys::Path> paths;
+    paths.reserve(found.files.size());
     for (const FileIdentity& file : found.files) paths.push_back(file.path);
     auto metadata = read_gguf_set(files_, paths);
     if (metadata) {

@@ -37,7 +37,7 @@ struct ServerState {
 
   ServerState(HttpServerOptions wanted, HttpHandler handle, HttpObserver observe,
               std::size_t shard_count)
-      : options(std::move(wanted)),
+      : options(wanted),
         handler(std::move(handle)),
         observer(std::move(observe)),
         shards(shard_count) {}

@@ -211,10 +211,10 @@ void HttpServer::Impl::Listener::close() {
 
 HttpServer::HttpServer(Shards& shards, HttpServerOptions options, HttpHandler handler,
                        HttpObserver observer)
-    : impl_(std::make_shared<Impl>(
-          shards,
-          std::make_shared<ServerState>(std::move(options), std::move(handler), std::move(observer),
-                                        std::max<std::size_t>(shards.serving_count(), 1)))) {}
+    : impl_(std::make_shared<Impl>(shards, std::make_shared<ServerState>(
+                                               options, std::move(handler), std::move(observer),
+                                               std::max<std::size_t>(shards.serving_count(), 1)))) {
+}
 
 HttpServer::~HttpServer() { drain(); }
 

@@ -189,7 +189,7 @@ Task<Result<void>> UpstreamConnection::read_head() {
       parser_.reset(head_request_);
       std::string rest = std::exchange(pending_, {});
       char* block = block_.acquire();
-      std::memcpy(block, rest.data(), rest.size());
+      rest.copy(block, rest.size());
       std::size_t used = parser_.feed(std::span(block, rest.size()));
       pending_.assign(rest.data() + used, rest.size() - used);
       unread_ = parser_.body();

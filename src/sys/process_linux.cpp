@@ -294,7 +294,10 @@ class RealProcesses final : public Processes {
     std::vector<std::string> arguments{spec.program.string()};
     arguments.insert(arguments.end(), spec.arguments.begin(), spec.arguments.end());
     std::vector<std::string> environment;
-    for (const auto& [name, value] : spec.environment) environment.push_back(name + "=" + value);
+    environment.reserve(spec.environment.size());
+    for (const auto& [name, value] : spec.environment) {
+      environment.emplace_back(name).append("=").append(value);
+    }
     std::vector<char*> argument_pointers = pointers(arguments);
     std::vector<char*> environment_pointers = pointers(environment);
     CORRAL_TRY(ChildPipes pipes, make_pipes(spec));

@@ -69,7 +69,7 @@ std::size_t plain_run(std::string_view text, Quotes quotes) {
 void append_escaped(std::string& out, std::string_view text, Quotes quotes) {
   while (true) {
     std::size_t run = plain_run(text, quotes);
-    out.append(text.data(), run);
+    out.append(text.substr(0, run));
     text.remove_prefix(run);
     if (text.empty()) return;
     std::size_t length = utf8_sequence_length(text);

@@ -47,6 +47,7 @@ std::vector<Slots::Ticket> Slots::expire(Time now, std::chrono::milliseconds lim
 std::vector<Slots::Ticket> Slots::close() {
   closed_ = true;
   std::vector<Ticket> result;
+  result.reserve(waiting_.size());
   for (const auto& [ticket, since] : waiting_) result.push_back(ticket);
   waiting_.clear();
   return result;
