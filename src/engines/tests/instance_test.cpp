@@ -539,8 +539,8 @@ class RealInstanceTest : public InstanceTest {
     auto engine = folders ? find_llama_server(*files_, {}, folders->cache)
                           : Result<sys::Path>(fail(ErrorCode::not_found, "no folders"));
     sys::Path model = CORRAL_SOURCE_DIR "/models/corral-tiny.gguf";
-    if (!engine || !std::filesystem::exists(model))
-      GTEST_SKIP() << "needs the built engine and the bundled model";
+    ASSERT_TRUE(engine) << engine.error().describe() << "; scripts/build-engine builds it";
+    ASSERT_TRUE(std::filesystem::exists(model)) << model;
     spec_.settings.path = engine->string();
     spec_.model_file = model;
   }
