@@ -42,7 +42,7 @@ bool Router::matches(const Pattern& pattern, std::string_view path, std::string_
 
 Router::Match Router::match(std::string_view method, std::string_view path) const {
   Match result;
-  auto [first, last] = exact_.equal_range(std::string(path));
+  auto [first, last] = exact_.equal_range(path);
   for (auto it = first; it != last; ++it) {
     if (method_fits(*it->second, method)) {
       return {it->second, {}, {}};

@@ -4,9 +4,10 @@
 // trailing "{...}" that matches the rest, slashes included. GET answers HEAD too.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "api/call.hpp"
@@ -42,7 +43,8 @@ class Router {
   static bool matches(const Pattern& pattern, std::string_view path, std::string_view& parameter);
 
   std::vector<std::unique_ptr<Route>> routes_;
-  std::unordered_multimap<std::string, const Route*> exact_;
+  // By path; a few dozen, so that a look-up needs no string of its own.
+  std::multimap<std::string, const Route*, std::less<>> exact_;
   std::vector<Pattern> patterns_;
 };
 

@@ -1,14 +1,16 @@
 // The canonical request: what every surface decodes to and every binding encodes from.
 //
 // A surface that speaks the same dialect as the binding leaves the body as it came: `body` is
-// relayed with a few fields rewritten in place (`spans` says where they stand), never re-made.
+// relayed with a few fields rewritten in place, never re-made.
 // Thread rule: plain values; `body` is owned by the exchange and outlives the request.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/ids.hpp"
 
@@ -20,21 +22,12 @@ std::string_view to_string(Operation operation);
 // The wire dialect that `body` is written in. Bindings that speak it may relay the bytes.
 enum class Dialect { openai };
 
-// A piece of `body`: a JSON value at the top level. Empty when the key is not there.
-struct Span {
-  std::size_t begin = 0;
-  std::size_t size = 0;
-  bool present() const { return size != 0; }
+// A value that a route gives to requests which do not set it.
+struct DefaultParameter {
+  std::string name;
+  std::string json;  // the value as JSON text
 };
-
-struct BodySpans {
-  Span model;  // with its quotes
-  Span stream;
-  Span stream_options;
-  Span return_progress;
-  std::size_t insert_at = 0;  // just behind the opening brace
-  bool empty_object = false;  // nothing follows the opening brace
-};
+using DefaultParameters = std::vector<DefaultParameter>;
 
 struct Request {
   Operation operation = Operation::chat;
@@ -48,7 +41,7 @@ struct Request {
 
   Dialect dialect = Dialect::openai;
   std::string_view body;
-  BodySpans spans;
+  std::shared_ptr<const DefaultParameters> defaults;  // filled in by the gateway; may be null
 };
 
 }  // namespace corral::inference

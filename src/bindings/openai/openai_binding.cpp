@@ -1,5 +1,7 @@
 #include "bindings/openai/openai_binding.hpp"
 
+#include "base/json.hpp"
+#include "base/time_text.hpp"
 #include "bindings/openai/answer.hpp"
 #include "bindings/openai/rewrite.hpp"
 #include "bindings/openai/upstream_error.hpp"
@@ -26,13 +28,28 @@ std::string_view path_at(const net::HttpTarget& target, inference::Operation ope
   return path;
 }
 
-BodyEdits edits_for(const inference::Request& request, const Quirks& quirks, bool stream) {
-  BodyEdits edits;
-  if (request.backend_model != request.model.str()) edits.model = request.backend_model;
-  edits.force_stream = stream && !request.stream;
-  // An answer that is put together here needs the usage, which only then comes in the stream.
-  edits.include_usage = edits.force_stream;
-  edits.return_progress = stream && quirks.prefill_progress && !request.wants_progress;
+// Prefill progress that we ask for and the client did not.
+bool adds_progress(const inference::Request& request, const Quirks& quirks, bool stream) {
+  return stream && quirks.prefill_progress && !request.wants_progress;
+}
+
+std::vector<BodyEdit> edits_for(const inference::Request& request, const Quirks& quirks,
+                                bool stream) {
+  std::vector<BodyEdit> edits;
+  if (request.backend_model != request.model.str()) {
+    edits.push_back({"model", json::quoted(request.backend_model)});
+  }
+  if (stream && !request.stream) {
+    edits.push_back({"stream", "true"});
+    // An answer that is put together here needs the usage, which only then comes in the stream.
+    if (!request.usage_in_stream) {
+      edits.push_back({"stream_options", R"({"include_usage":true})"});
+    }
+  }
+  if (adds_progress(request, quirks, stream)) edits.push_back({"return_progress", "true"});
+  if (request.defaults != nullptr) {
+    for (const auto& [name, value] : *request.defaults) edits.push_back({name, value, true});
+  }
   return edits;
 }
 
@@ -52,8 +69,7 @@ net::Task<Result<std::unique_ptr<Answer>>> OpenAiBinding::open(const EndpointAdd
                                                                CallTimeouts timeouts) const {
   bool is_text = request.operation != inference::Operation::embedding;
   bool stream = is_text && (request.stream || quirks_.always_stream);
-  BodyEdits edits = edits_for(request, quirks_, stream);
-  RewrittenBody body(request, edits);
+  CORRAL_CO_TRY(auto body, RewrittenBody::make(request.body, edits_for(request, quirks_, stream)));
 
   net::Headers headers;
   headers.add("content-type", "application/json");
@@ -72,8 +88,13 @@ net::Task<Result<std::unique_ptr<Answer>>> OpenAiBinding::open(const EndpointAdd
 
   int status = (*response)->status();
   if (status != 200) {
+    auto pause = (*response)->headers().get("retry-after");
+    auto now = std::chrono::system_clock::now();
+    auto retry_after = pause ? parse_retry_after(*pause, now) : std::nullopt;
     auto refusal = co_await (*response)->read_all(kLargestRefusal);
-    co_return std::unexpected(error_from_payload(refusal ? *refusal : std::string{}, status));
+    Error error = error_from_payload(refusal ? *refusal : std::string{}, status);
+    error.retry_after = retry_after;
+    co_return std::unexpected(std::move(error));
   }
   if (stream != is_event_stream(**response)) {
     co_return std::unexpected(
@@ -82,7 +103,7 @@ net::Task<Result<std::unique_ptr<Answer>>> OpenAiBinding::open(const EndpointAdd
   }
   std::unique_ptr<Answer> answer;
   if (stream) {
-    StreamOptions options{request.stream, edits.return_progress};
+    StreamOptions options{request.stream, adds_progress(request, quirks_, stream)};
     answer = std::make_unique<StreamAnswer>(std::move(*response), options);
   } else {
     answer = std::make_unique<DocumentAnswer>(std::move(*response));

@@ -267,58 +267,17 @@ Result<void> check_object(const simdjson::dom::object& object, inference::Reques
   return check_required(request.operation, request, seen);
 }
 
-// Finds where the rewritable values stand. The text was validated before.
-simdjson::error_code find_spans(simdjson::ondemand::parser& parser,
-                                simdjson::padded_string_view text, inference::BodySpans& spans) {
-  simdjson::ondemand::document document;
-  if (auto error = parser.iterate(text).get(document)) return error;
-  simdjson::ondemand::object object;
-  if (auto error = document.get_object().get(object)) return error;
-  spans.empty_object = true;
-  for (auto item : object) {
-    simdjson::ondemand::field field;
-    if (auto error = std::move(item).get(field)) return error;
-    spans.empty_object = false;
-    std::string_view key;
-    if (auto error = field.unescaped_key().get(key)) return error;
-    inference::Span* span = key == "model"             ? &spans.model
-                            : key == "stream"          ? &spans.stream
-                            : key == "stream_options"  ? &spans.stream_options
-                            : key == "return_progress" ? &spans.return_progress
-                                                       : nullptr;
-    if (span == nullptr) continue;
-    simdjson::ondemand::value value = field.value();
-    std::string_view raw;
-    simdjson::ondemand::json_type type;
-    if (auto error = value.type().get(type)) return error;
-    if (type == simdjson::ondemand::json_type::object) {
-      simdjson::ondemand::object inner;
-      if (auto error = value.get_object().get(inner)) return error;
-      if (auto error = inner.raw_json().get(raw)) return error;
-    } else {
-      raw = value.raw_json_token();
-    }
-    // Both reach up to the next token.
-    while (!raw.empty() && std::strchr(" \t\r\n", raw.back()) != nullptr) raw.remove_suffix(1);
-    span->begin = static_cast<std::size_t>(raw.data() - text.data());
-    span->size = raw.size();
-  }
-  return simdjson::SUCCESS;
-}
-
 constexpr std::size_t kFirstCapacity = 4096;
 
-// Parsers and the padded copy, reused by each thread; they keep their memory up to a bound.
+// Parser and the padded copy, reused by each thread; they keep their memory up to a bound.
 struct Workspace {
   simdjson::dom::parser dom;
-  simdjson::ondemand::parser ondemand;
   std::string padded;
 
   void shrink() {
     constexpr std::size_t kKeep = 1u << 20;
     if (padded.capacity() <= kKeep) return;
     dom = simdjson::dom::parser();
-    ondemand = simdjson::ondemand::parser();
     padded = std::string();
   }
 };
@@ -336,7 +295,7 @@ Result<inference::Request> peek_in(Workspace& space, Operation operation, std::s
   std::memcpy(space.padded.data(), body.data(), body.size());
   std::memset(space.padded.data() + body.size(), 0, simdjson::SIMDJSON_PADDING);
 
-  // The depth is ours from the first allocation on, so that all parsers here agree.
+  // The depth is ours from the first allocation on, so that all parsers agree.
   if (space.dom.capacity() == 0 &&
       space.dom.allocate(kFirstCapacity, json::kMaxDepth) != simdjson::SUCCESS) {
     return fail(ErrorCode::internal, "out of memory");
@@ -352,12 +311,6 @@ Result<inference::Request> peek_in(Workspace& space, Operation operation, std::s
   request.operation = operation;
   request.body = body;
   CORRAL_CHECK(check_object(object, request));
-
-  simdjson::padded_string_view text(space.padded.data(), body.size(), space.padded.size());
-  if (find_spans(space.ondemand, text, request.spans) != simdjson::SUCCESS) {
-    return refusal(body);
-  }
-  request.spans.insert_at = body.find('{') + 1;
   return request;
 }
 

@@ -2,52 +2,61 @@
 
 #include <algorithm>
 
-#include "base/json.hpp"
+#include "bindings/openai/body_fields.hpp"
 
 namespace corral::bindings::openai {
 namespace {
 
 struct Replacement {
-  inference::Span span;
+  std::size_t begin = 0;
+  std::size_t size = 0;
   std::string text;
 };
 
+std::vector<Replacement> replacements_for(std::string_view body, std::span<const BodyEdit> edits,
+                                          const BodyFields& found) {
+  std::vector<Replacement> result;
+  std::string added;
+  for (std::size_t i = 0; i < edits.size(); ++i) {
+    const BodyEdit& edit = edits[i];
+    const FieldPlace& place = found.places[i];
+    if (!place.present()) {
+      added.append("\"").append(edit.key).append("\":").append(edit.json).append(",");
+    } else if (!edit.only_if_absent || body.substr(place.begin, place.size) == "null") {
+      result.push_back({place.begin, place.size, edit.json});
+    }
+  }
+  if (!added.empty()) {
+    if (found.empty_object) added.pop_back();
+    result.push_back({found.insert_at, 0, std::move(added)});
+  }
+  std::ranges::sort(result, {}, &Replacement::begin);
+  return result;
+}
+
 }  // namespace
 
-RewrittenBody::RewrittenBody(const inference::Request& request, const BodyEdits& edits) {
-  const auto& spans = request.spans;
-  std::string_view body = request.body;
-  std::vector<Replacement> replacements;
-  std::string added;
-  auto put = [&](const inference::Span& span, std::string_view key, std::string value) {
-    if (span.present()) {
-      replacements.push_back({span, std::move(value)});
-    } else {
-      added.append("\"").append(key).append("\":").append(value).append(",");
-    }
-  };
-  if (!edits.model.empty()) put(spans.model, "model", json::quoted(edits.model));
-  if (edits.force_stream && !request.stream) put(spans.stream, "stream", "true");
-  if (edits.include_usage && !request.usage_in_stream) {
-    put(spans.stream_options, "stream_options", R"({"include_usage":true})");
+Result<RewrittenBody> RewrittenBody::make(std::string_view body, std::span<const BodyEdit> edits) {
+  RewrittenBody result;
+  if (edits.empty()) {
+    result.parts_.push_back(body);
+    return result;
   }
-  if (edits.return_progress) put(spans.return_progress, "return_progress", "true");
-  if (!added.empty()) {
-    if (spans.empty_object) added.pop_back();
-    replacements.push_back({{spans.insert_at, 0}, std::move(added)});
-  }
-
-  std::ranges::sort(replacements, {}, [](const Replacement& r) { return r.span.begin; });
+  std::vector<std::string_view> keys;
+  keys.reserve(edits.size());
+  for (const auto& edit : edits) keys.push_back(edit.key);
+  CORRAL_TRY(auto found, find_fields(body, keys));
   std::size_t at = 0;
-  for (auto& replacement : replacements) {
-    if (replacement.span.begin > at) {
-      parts_.push_back(body.substr(at, replacement.span.begin - at));
+  for (auto& replacement : replacements_for(body, edits, found)) {
+    if (replacement.begin > at) {
+      result.parts_.push_back(body.substr(at, replacement.begin - at));
     }
-    made_.push_back(std::move(replacement.text));
-    parts_.push_back(made_.back());
-    at = replacement.span.begin + replacement.span.size;
+    result.made_.push_back(std::move(replacement.text));
+    result.parts_.push_back(result.made_.back());
+    at = replacement.begin + replacement.size;
   }
-  if (at < body.size()) parts_.push_back(body.substr(at));
+  if (at < body.size()) result.parts_.push_back(body.substr(at));
+  return result;
 }
 
 }  // namespace corral::bindings::openai

@@ -3,30 +3,32 @@
 #pragma once
 
 #include <deque>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "inference/request.hpp"
+#include "base/error.hpp"
 
 namespace corral::bindings::openai {
 
-struct BodyEdits {
-  std::string model;             // empty: as it is
-  bool force_stream = false;     // "stream": true
-  bool include_usage = false;    // "stream_options": {..., "include_usage": true}
-  bool return_progress = false;  // llama.cpp: prefill progress events
+struct BodyEdit {
+  std::string_view key;
+  std::string json;             // the new value
+  bool only_if_absent = false;  // a value that is there stays; `null` counts as absent
 };
 
 class RewrittenBody {
  public:
-  RewrittenBody(const inference::Request& request, const BodyEdits& edits);
-  RewrittenBody(const RewrittenBody&) = delete;
-  RewrittenBody& operator=(const RewrittenBody&) = delete;
+  // `body` is a JSON object that peek() has validated, and outlives the result.
+  static Result<RewrittenBody> make(std::string_view body, std::span<const BodyEdit> edits);
+
+  RewrittenBody(RewrittenBody&&) = default;  // the strings of a deque stay where they are
   const std::vector<std::string_view>& parts() const { return parts_; }
 
  private:
-  std::deque<std::string> made_;  // owns what is new; addresses stay
+  RewrittenBody() = default;
+  std::deque<std::string> made_;
   std::vector<std::string_view> parts_;
 };
 

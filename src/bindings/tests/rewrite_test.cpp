@@ -12,9 +12,11 @@ namespace {
 
 namespace bj = boost::json;
 
-std::string joined(const RewrittenBody& body) {
+std::string rewritten(std::string_view body, const std::vector<BodyEdit>& edits) {
+  auto made = RewrittenBody::make(body, edits);
+  EXPECT_TRUE(made) << body;
   std::string out;
-  for (auto part : body.parts()) out += part;
+  for (auto part : made->parts()) out += part;
   return out;
 }
 
@@ -48,21 +50,26 @@ TEST(Rewrite, EveryCombinationGivesTheDocumentExpected) {
       for (bool model_first : {false, true}) {
         for (std::string_view space : {"", " \r\n\t"}) {
           std::string body = body_of(keys, model_first, space);
-          auto request = peek(inference::Operation::chat, body);
-          ASSERT_TRUE(request) << body;
-          BodyEdits edits;
-          if ((wish & 1) != 0) edits.model = "back\"end";
-          edits.force_stream = (wish & 2) != 0;
-          edits.include_usage = (wish & 4) != 0;
-          edits.return_progress = (wish & 8) != 0;
-
+          ASSERT_TRUE(peek(inference::Operation::chat, body)) << body;
           bj::object expected = parsed(body);
-          if ((wish & 1) != 0) expected["model"] = "back\"end";
-          if ((wish & 2) != 0) expected["stream"] = true;
-          if ((wish & 4) != 0) expected["stream_options"] = bj::object{{"include_usage", true}};
-          if ((wish & 8) != 0) expected["return_progress"] = true;
-
-          std::string text = joined(RewrittenBody(*request, edits));
+          std::vector<BodyEdit> edits;
+          if ((wish & 1) != 0) {
+            edits.push_back({"model", R"("back\"end")"});
+            expected["model"] = "back\"end";
+          }
+          if ((wish & 2) != 0) {
+            edits.push_back({"stream", "true"});
+            expected["stream"] = true;
+          }
+          if ((wish & 4) != 0) {
+            edits.push_back({"stream_options", R"({"include_usage":true})"});
+            expected["stream_options"] = bj::object{{"include_usage", true}};
+          }
+          if ((wish & 8) != 0) {
+            edits.push_back({"return_progress", "true"});
+            expected["return_progress"] = true;
+          }
+          std::string text = rewritten(body, edits);
           EXPECT_EQ(parsed(text), expected) << text;
           for (std::string_view key :
                {"\"model\"", "\"stream\"", "\"stream_options\"", "\"return_progress\""}) {
@@ -76,45 +83,36 @@ TEST(Rewrite, EveryCombinationGivesTheDocumentExpected) {
 
 TEST(Rewrite, WithoutEditsNothingIsCopied) {
   std::string body = body_of(7, true, " ");
-  auto request = peek(inference::Operation::chat, body);
-  ASSERT_TRUE(request);
-  RewrittenBody same(*request, {});
-  ASSERT_EQ(same.parts().size(), 1u);
-  EXPECT_EQ(same.parts()[0].data(), body.data());
-  EXPECT_EQ(same.parts()[0], body);
+  auto same = RewrittenBody::make(body, {});
+  ASSERT_TRUE(same);
+  ASSERT_EQ(same->parts().size(), 1u);
+  EXPECT_EQ(same->parts()[0].data(), body.data());
+  EXPECT_EQ(same->parts()[0], body);
 }
 
-TEST(Rewrite, LeavesWhatIsAsWished) {
-  std::string body = R"({"model":"m","messages":[{"role":"user"}],"stream":true,)"
-                     R"("stream_options":{"include_usage":true,"x":1}})";
-  auto request = peek(inference::Operation::chat, body);
-  ASSERT_TRUE(request);
-  BodyEdits edits;
-  edits.force_stream = true;
-  edits.include_usage = true;
-  EXPECT_EQ(joined(RewrittenBody(*request, edits)), body);
+TEST(Rewrite, DefaultsStandBackBehindWhatIsSet) {
+  std::vector<BodyEdit> edits{
+      {"temperature", "0.5", true}, {"max_tokens", "64", true}, {"top_p", "0.9", true}};
+  EXPECT_EQ(rewritten(R"({"temperature":0,"max_tokens": null })", edits),
+            R"({"top_p":0.9,"temperature":0,"max_tokens": 64 })");
 }
 
 TEST(Rewrite, AnEmptyObjectGetsNoStrayComma) {
-  inference::Request request;
-  request.body = "{ }";
-  request.spans.insert_at = 1;
-  request.spans.empty_object = true;
-  BodyEdits edits;
-  edits.model = "m";
-  edits.force_stream = true;
-  edits.return_progress = true;
-  EXPECT_EQ(parsed(joined(RewrittenBody(request, edits))),
-            (bj::object{{"model", "m"}, {"stream", true}, {"return_progress", true}}));
+  EXPECT_EQ(rewritten("{ }", {{"model", "\"m\""}, {"stream", "true"}}),
+            R"({"model":"m","stream":true })");
 }
 
-TEST(Rewrite, NewNamesAreEscaped) {
-  std::string body = body_of(0, true, "");
-  auto request = peek(inference::Operation::chat, body);
-  ASSERT_TRUE(request);
-  BodyEdits edits;
-  edits.model = "a\"b\\c\n\xff";
-  EXPECT_EQ(parsed(joined(RewrittenBody(*request, edits)))["model"], "a\"b\\c\n\xEF\xBF\xBD");
+TEST(Rewrite, TheResultMayBeMoved) {
+  auto made = RewrittenBody::make(R"({"model":"public"})", std::vector<BodyEdit>{{"model", "1"}});
+  ASSERT_TRUE(made);
+  RewrittenBody moved = std::move(*made);
+  EXPECT_EQ(moved.parts(), (std::vector<std::string_view>{R"({"model":)", "1", "}"}));
+}
+
+TEST(Rewrite, WhatIsNoObjectIsAnError) {
+  auto refused = RewrittenBody::make("[1]", std::vector<BodyEdit>{{"model", "1"}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::internal);
 }
 
 }  // namespace
