@@ -21,6 +21,7 @@ from batches import Batch, batches
 from corpus import long_documents, short_documents, text_of
 from model import ModelConfig, Params, count_params, init_params, loss_fn
 from vocabulary import save, train_tokenizer
+from world.numbers import LARGEST
 from world.unknown import SEED
 
 SHORT_SHAPE, LONG_SHAPE = (16, 129), (4, 513)
@@ -53,9 +54,10 @@ def save_checkpoint(path: Path, config: ModelConfig, params: Params, state: opti
 def make_tokenizer(path: Path, size: int) -> Tokenizer:
     """Learns the tokenizer from documents that are like those of the training."""
     started = time.time()
+    numbers = [str(number) for number in range(10, LARGEST + 1)] * (TOKENIZER_DOCUMENTS // 20)
     sample = itertools.chain(itertools.islice(short_documents(SEED + 2), TOKENIZER_DOCUMENTS),
                              itertools.islice(long_documents(SEED + 3), TOKENIZER_DOCUMENTS // 20))
-    tokenizer = train_tokenizer(map(text_of, sample), size)
+    tokenizer = train_tokenizer(itertools.chain(numbers, map(text_of, sample)), size)
     save(tokenizer, path)
     print(f"tokenizer: {tokenizer.get_vocab_size()} tokens, {time.time() - started:.0f} s",
           flush=True)
@@ -124,7 +126,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
     options = parser.parse_args()
     train(options.out, options.steps, ModelConfig(), options.resume)

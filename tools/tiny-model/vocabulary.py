@@ -1,4 +1,4 @@
-"""The tokenizer: byte-level BPE with the pattern of GPT-2; every digit stays a token of its own."""
+"""The tokenizer: byte-level BPE with the pattern of GPT-2; small numbers are tokens of their own."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
     """Learns the merges from the project's own texts."""
     tokenizer = Tokenizer(BPE())
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    digits = pre_tokenizers.Digits(individual_digits=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, byte_level])
+    tokenizer.pre_tokenizer = byte_level
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size, min_frequency=2, show_progress=False,
         special_tokens=list(SPECIALS), initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
     tokenizer.train_from_iterator(texts, trainer)
-    # The engine splits by the pattern alone. No merge holds a digit, so the result is the same.
-    tokenizer.pre_tokenizer = byte_level
     tokenizer.add_special_tokens([AddedToken(text, special=True) for text in SPECIALS])
     return tokenizer
 
