@@ -30,7 +30,7 @@ SANITIZERS = {
     "ASAN_SYMBOLIZER_PATH": "/usr/bin/llvm-symbolizer-19",
     "TSAN_SYMBOLIZER_PATH": "/usr/bin/llvm-symbolizer-19",
 }
-CONCURRENT = ("net", "engines", "gateway", "scheduler", "telemetry")
+CONCURRENT = ("net", "engines", "gateway", "scheduler", "store", "telemetry")
 FUZZ_SECONDS = 12
 
 

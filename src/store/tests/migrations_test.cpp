@@ -1,0 +1,177 @@
+#include "store/migrations.hpp"
+
+#include <thread>
+
+#include "store/tests/each_database.hpp"
+
+namespace corral::store {
+namespace {
+
+class Migrations : public EachDatabase {
+ protected:
+  bool has_table(const std::string& name) {
+    return !run(has_table_query(GetParam()), {name}).empty();
+  }
+  sys::ManualClock clock_;
+};
+FOR_EACH_DATABASE(Migrations);
+
+// Names in one column, then in two, then with an index and a column that cannot be empty.
+constexpr Migration kFirst{.number = 1,
+                           .name = "people",
+                           .up = "create table people (id {id}, name {text} not null) {strict}",
+                           .down = "drop table people"};
+constexpr Migration kSecond{
+    .number = 2,
+    .name = "given and family name",
+    .up =
+        "alter table people add column given {text};"
+        "alter table people add column family {text};"
+        "update people set given = substr(name, 1, 3), family = substr(name, 5);"
+        "alter table people drop column name",
+    .down =
+        "alter table people add column name {text} not null default '';"
+        "update people set name = given || ' ' || family;"
+        "alter table people drop column given;"
+        "alter table people drop column family"};
+constexpr Migration kThird{.number = 3,
+                           .name = "age",
+                           .up =
+                               "alter table people add column age {int} not null default 7;"
+                               "create index people_by_age on people (age)",
+                           .down =
+                               "drop index people_by_age;"
+                               "alter table people drop column age"};
+constexpr Migration kAll[] = {kFirst, kSecond, kThird};
+
+TEST_P(Migrations, DataSurvivesTheWayUpDownAndUp) {
+  ASSERT_EQ(migrate(*database_, kAll, clock_, 1).value(), 1);
+  run("insert into people (name) values ('Ada Lovelace'), ('Eve Ng')");
+  ASSERT_EQ(migrate(*database_, kAll, clock_).value(), 2);
+  EXPECT_EQ(run("select family from people where given = 'Ada'")[0].text(0).value(), "Lovelace");
+  run("insert into people (given, family, age) values ('Tim', 'Berners', 30)");
+
+  ASSERT_EQ(migrate(*database_, kAll, clock_, 1).value(), 2);
+  auto rows = run("select name from people order by id");
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows[0].text(0).value(), "Ada Lovelace");
+  EXPECT_EQ(rows[2].text(0).value(), "Tim Berners");
+
+  ASSERT_EQ(migrate(*database_, kAll, clock_).value(), 2);
+  EXPECT_EQ(run("select age from people where family = 'Ng'").single_integer().value(), 7);
+  ASSERT_EQ(migrate(*database_, kAll, clock_).value(), 0);  // there already
+  ASSERT_EQ(migrate(*database_, kAll, clock_, 0).value(), 3);
+  EXPECT_FALSE(has_table("people"));
+}
+
+TEST_P(Migrations, WhatWasAppliedIsRecorded) {
+  EXPECT_TRUE(applied_migrations(*database_).value().empty());
+  ASSERT_OK(migrate(*database_, kAll, clock_, 2));
+  auto applied = applied_migrations(*database_);
+  ASSERT_OK(applied);
+  ASSERT_EQ(applied->size(), 2u);
+  EXPECT_EQ(applied->at(1).number, 2);
+  EXPECT_EQ(applied->at(1).name, "given and family name");
+  EXPECT_EQ(applied->at(1).checksum, checksum(kSecond));
+  EXPECT_EQ(applied->at(1).applied, clock_.wall());
+  EXPECT_EQ(checksum(kFirst).size(), 64u);
+  EXPECT_NE(checksum(kFirst), checksum(kSecond));
+}
+
+TEST_P(Migrations, ANewerDatabaseIsRefused) {
+  ASSERT_OK(migrate(*database_, kAll, clock_));
+  auto old_program = migrate(*database_, std::span(kAll).first(2), clock_);
+  EXPECT_FAILS(ErrorCode::conflict, old_program);
+  EXPECT_EQ(old_program.error().message,
+            "the database is at version 3, and this program knows versions up to 2");
+  EXPECT_FALSE(old_program.error().hint_text.empty());
+  EXPECT_EQ(applied_migrations(*database_).value().size(), 3u);
+}
+
+TEST_P(Migrations, AChangedStepIsRefused) {
+  ASSERT_OK(migrate(*database_, kAll, clock_, 1));
+  Migration edited[] = {kFirst, kSecond, kThird};
+  edited[0].up = "create table people (id {id}, name {text} not null, x {int}) {strict}";
+  auto refused = migrate(*database_, edited, clock_);
+  EXPECT_FAILS(ErrorCode::conflict, refused);
+  EXPECT_NE(refused.error().message.find("step 1 ('people')"), std::string::npos);
+  EXPECT_FAILS(ErrorCode::conflict, migrate(*database_, edited, clock_, 0));
+  EXPECT_EQ(applied_migrations(*database_).value().size(), 1u);
+}
+
+TEST_P(Migrations, AStepThatFailsLeavesNothingBehind) {
+  Migration broken[] = {kFirst, kSecond};
+  broken[1].up = "create table half (x {int}) {strict}; select nonsense from people";
+  auto failed = migrate(*database_, broken, clock_);
+  EXPECT_FAILS(ErrorCode::internal, failed);
+  EXPECT_NE(failed.error().message.find("to version 2"), std::string::npos);
+  EXPECT_TRUE(has_table("people"));
+  EXPECT_FALSE(has_table("half"));
+  EXPECT_EQ(applied_migrations(*database_).value().size(), 1u);
+  ASSERT_EQ(migrate(*database_, kAll, clock_).value(), 2);
+}
+
+TEST_P(Migrations, WrongListsAndTargetsAreRefused) {
+  Migration gap[] = {kFirst, kThird};
+  EXPECT_FAILS(ErrorCode::internal, migrate(*database_, gap, clock_));
+  EXPECT_FAILS(ErrorCode::invalid_argument, migrate(*database_, kAll, clock_, 4));
+  EXPECT_FAILS(ErrorCode::invalid_argument, migrate(*database_, kAll, clock_, -1));
+}
+
+TEST_P(Migrations, SeveralThatStartAtOnceApplyEachStepOnce) {
+  constexpr int kProcesses = 4;
+  database_.reset();
+  std::vector<Result<int>> steps(kProcesses, 0);
+  {
+    std::vector<std::jthread> processes;
+    for (auto& mine : steps) {
+      processes.emplace_back([&] {
+        auto database = Database::open({.url = url_, .busy_timeout = std::chrono::seconds(30)});
+        sys::RealClock clock;
+        mine = database ? migrate(**database, kAll, clock)
+                        : Result<int>(std::unexpected(database.error()));
+      });
+    }
+  }
+  int total = 0;
+  for (const auto& mine : steps) {
+    ASSERT_OK(mine);
+    total += *mine;
+  }
+  EXPECT_EQ(total, 3);
+  open({});
+  EXPECT_EQ(applied_migrations(*database_).value().size(), 3u);
+}
+
+// The program's own: each step, with documents and their past in the tables.
+TEST_P(Migrations, TheProgramsOwnKeepDocumentsDownAndUp) {
+  auto own = schema_migrations();
+  ASSERT_OK(migrate(*database_, own, clock_, 1));
+  run("insert into resources values ('endpoint', 'old', 3, '{\"a\":1}', 'eve', 17)");
+  run("update resource_revision set revision = 5");
+  ASSERT_OK(migrate(*database_, own, clock_));
+  auto history = run("select version, body, author, changed_ms from resource_history");
+  ASSERT_EQ(history.size(), 1u);
+  EXPECT_EQ(history[0].integer(0).value(), 3);
+  EXPECT_EQ(history[0].text(1).value(), "{\"a\":1}");
+  EXPECT_EQ(history[0].text(2).value(), "eve");
+  EXPECT_EQ(history[0].integer(3).value(), 17);
+
+  run("insert into resource_history values ('endpoint', 'gone', 1, null, 'eve', 18)");
+  ASSERT_OK(migrate(*database_, own, clock_, 1));
+  EXPECT_FALSE(has_table("resource_history"));
+  EXPECT_EQ(run("select body from resources")[0].text(0).value(), "{\"a\":1}");
+  EXPECT_EQ(run("select revision from resource_revision").single_integer().value(), 5);
+  ASSERT_OK(migrate(*database_, own, clock_));
+  EXPECT_EQ(count("resource_history"), 1);
+
+  ASSERT_OK(migrate(*database_, own, clock_, 0));
+  EXPECT_FALSE(has_table("resources"));
+  EXPECT_FALSE(has_table("resource_revision"));
+  ASSERT_OK(migrate(*database_, own, clock_));
+  EXPECT_EQ(count("resources"), 0);
+  EXPECT_EQ(run("select revision from resource_revision").single_integer().value(), 0);
+}
+
+}  // namespace
+}  // namespace corral::store
