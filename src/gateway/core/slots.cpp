@@ -1,60 +1,30 @@
 #include "gateway/core/slots.hpp"
 
-#include "base/bug.hpp"
+#include <algorithm>
+#include <cmath>
 
 namespace corral::gateway {
 
-Slots::Answer Slots::acquire(Time now) {
-  if (closed_) return {Outcome::closed};
+std::size_t Slots::limit(std::size_t capacity, double share) {
+  auto part = std::ceil(static_cast<double>(capacity) * std::clamp(share, 0.0, 1.0));
+  return std::max<std::size_t>(1, static_cast<std::size_t>(part));
+}
+
+bool Slots::acquire(Time now, double share) {
+  if (closed_ || full(share)) return false;
+  ++in_flight_;
   last_used_ = now;
-  if (in_flight_ < capacity_) {
-    ++in_flight_;
-    return {Outcome::granted};
-  }
-  if (waiting_.size() >= queue_limit_) return {Outcome::full};
-  Ticket ticket = next_ticket_++;
-  waiting_.emplace(ticket, now);
-  return {Outcome::queued, ticket, waiting_.size()};
+  return true;
 }
 
-std::optional<Slots::Ticket> Slots::release(Time now) {
-  if (in_flight_ == 0) {
-    BUG("a slot was released that nobody held");
-    return std::nullopt;
-  }
+void Slots::release(Time now, bool used) {
+  --in_flight_;
+  if (used) ++served_;
   last_used_ = now;
-  ++served_;
-  if (waiting_.empty()) {
-    --in_flight_;
-    return std::nullopt;
-  }
-  Ticket next = waiting_.begin()->first;
-  waiting_.erase(waiting_.begin());
-  return next;
-}
-
-bool Slots::cancel(Ticket ticket) { return waiting_.erase(ticket) != 0; }
-
-std::vector<Slots::Ticket> Slots::expire(Time now, std::chrono::milliseconds limit) {
-  std::vector<Ticket> result;
-  while (!waiting_.empty() && now - waiting_.begin()->second > limit) {
-    result.push_back(waiting_.begin()->first);
-    waiting_.erase(waiting_.begin());
-  }
-  return result;
-}
-
-std::vector<Slots::Ticket> Slots::close() {
-  closed_ = true;
-  std::vector<Ticket> result;
-  result.reserve(waiting_.size());
-  for (const auto& [ticket, since] : waiting_) result.push_back(ticket);
-  waiting_.clear();
-  return result;
 }
 
 bool Slots::close_if_idle(Time now, std::chrono::milliseconds idle) {
-  if (closed_ || in_flight_ != 0 || !waiting_.empty() || now - last_used_ < idle) return false;
+  if (closed_ || in_flight_ != 0 || now - last_used_ < idle) return false;
   closed_ = true;
   return true;
 }
