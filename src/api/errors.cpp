@@ -83,9 +83,21 @@ std::string openai_error_body(const Error& error) {
   return out;
 }
 
+namespace {
+
+// A backend's own status is kept where it blames the request, as clients act upon it.
+int openai_status(const Error& error) {
+  int status = http_status(error.code);
+  bool blames_request = status >= 400 && status < 500;
+  bool same = error.peer_status >= 400 && error.peer_status < 500;
+  return blames_request && same ? error.peer_status : status;
+}
+
+}  // namespace
+
 net::HttpReply openai_error(const Error& error) {
   net::HttpReply reply;
-  reply.status = http_status(error.code);
+  reply.status = openai_status(error);
   reply.body = openai_error_body(error);
   add_retry_after(error, reply);
   return reply;

@@ -58,8 +58,7 @@ Result<void> Gate::check_host(const net::HttpRequest& request) const {
       .hint("add it to server.allowed_hosts");
 }
 
-Result<void> Gate::check_key(const net::HttpRequest& request) const {
-  if (settings_.api_key.empty()) return {};
+std::string_view presented_key(const net::HttpRequest& request) {
   std::string_view given;
   if (auto key = request.headers.get("x-api-key")) given = *key;
   if (auto bearer = request.headers.get("authorization")) {
@@ -68,6 +67,12 @@ Result<void> Gate::check_key(const net::HttpRequest& request) const {
       given = trim(bearer->substr(kScheme.size()));
     }
   }
+  return given;
+}
+
+Result<void> Gate::check_key(const net::HttpRequest& request) const {
+  if (settings_.api_key.empty()) return {};
+  std::string_view given = presented_key(request);
   if (constant_time_equal(given, settings_.api_key.value)) return {};
   return fail(ErrorCode::unauthenticated, given.empty() ? "an API key is needed" : "wrong API key")
       .hint("send it as 'Authorization: Bearer KEY' or 'X-Api-Key: KEY'");

@@ -16,6 +16,9 @@
 
 namespace corral::api {
 
+// The API key that a request presents (Authorization: Bearer, or else X-Api-Key); empty: none.
+std::string_view presented_key(const net::HttpRequest& request);
+
 class Gate {
  public:
   explicit Gate(const config::ServerSettings& settings) : settings_(settings) {}

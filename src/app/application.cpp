@@ -56,7 +56,10 @@ int serve(const cli::ServeOptions& options) {
   if (!settings) return complain(settings.error());
   auto sink = open_log((*settings)->log);
   if (!sink) return complain(sink.error());
-  Server server(options, *settings, *sink, *files, begun);
+  sys::RealClock clock;
+  auto store = open_store(**settings, *files, clock);
+  if (!store) return complain(store.error());
+  Server server(options, *settings, *sink, *files, std::move(*store), begun);
   auto listening = server.listen();
   if (!listening) return complain(listening.error());
   return server.run();

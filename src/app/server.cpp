@@ -9,13 +9,16 @@
 #include "base/bug.hpp"
 #include "base/text.hpp"
 #include "cli/config_source.hpp"
+#include "scheduler/routed_models.hpp"
 #include "sys/host.hpp"
 
 namespace corral::app {
 namespace {
 
 constexpr std::size_t kPoolThreads = 2;
-constexpr std::chrono::seconds kFlush{1};
+constexpr std::chrono::milliseconds kFlush{200};
+constexpr std::chrono::milliseconds kQueueTick{50};
+constexpr std::chrono::seconds kMeasure{1};
 
 std::size_t shard_count(const config::Settings& settings) {
   return settings.server.threads != 0 ? settings.server.threads : sys::host_facts().logical_cpus;
@@ -40,9 +43,9 @@ sys::Path cache_folder() {
   return folders ? folders->cache : sys::Path{};
 }
 
-std::shared_ptr<const gateway::CallLimits> call_limits(const config::GatewaySettings& s) {
-  return std::make_shared<const gateway::CallLimits>(gateway::CallLimits{
-      {s.connect_timeout, s.first_token_timeout, s.between_tokens_timeout}, s.total_timeout});
+std::shared_ptr<const api::CallerRules> caller_rules(const config::GatewaySettings& s) {
+  return std::make_shared<const api::CallerRules>(
+      api::CallerRules{s.default_priority, s.max_priority});
 }
 
 std::string url_of(const net::BoundAddress& address, bool tls) {
@@ -54,7 +57,7 @@ std::string url_of(const net::BoundAddress& address, bool tls) {
 }  // namespace
 
 Server::Server(cli::ServeOptions options, std::shared_ptr<const config::Settings> settings,
-               std::shared_ptr<telemetry::SpdlogSink> sink, sys::Files& files,
+               std::shared_ptr<telemetry::SpdlogSink> sink, sys::Files& files, StoreParts store,
                std::chrono::steady_clock::time_point begun)
     : options_(std::move(options)),
       settings_(std::move(settings)),
@@ -64,13 +67,10 @@ Server::Server(cli::ServeOptions options, std::shared_ptr<const config::Settings
       begun_(begun),
       processes_(sys::real_processes()),
       shards_(shard_count(*settings_)),
-      limits_(shards_, call_limits(settings_->gateway)),
+      caller_rules_(shards_, caller_rules(settings_->gateway)),
+      store_(std::move(store)),
       pool_(kPoolThreads) {
-  scheduler_ = std::make_unique<scheduler::Scheduler>(
-      scheduler::SchedulerParts{shards_, pool_, log_.named("scheduler"), metrics_, clock_, files_,
-                                *processes_, bindings_, cache_folder()},
-      settings_);
-  dispatcher_ = std::make_unique<gateway::Dispatcher>(*scheduler_);
+  make_gateway();
   api_ = std::make_unique<api::Api>(shards_, log_.named("access"), metrics_,
                                     std::make_shared<const api::Gate>(settings_->server),
                                     settings_->log.access);
@@ -80,15 +80,55 @@ Server::Server(cli::ServeOptions options, std::shared_ptr<const config::Settings
       [api = api_.get()](const net::HttpRequest& request, const net::HttpOutcome& outcome) {
         api->observe(request, outcome);
       });
-  openai_ = std::make_unique<api::openai::OpenAiSurface>(*dispatcher_, *scheduler_, limits_);
+  make_surfaces();
+  tasks_ = std::make_unique<net::TaskGroup>(shards_.control());
+  install_metrics();
+}
+
+// The scheduler finds local models, the registry remote endpoints; routes lead to both.
+void Server::make_gateway() {
+  auto poke = [this] { dispatcher_->poke(); };
+  scheduler::SchedulerParts parts{shards_,     pool_,      log_.named("scheduler"),
+                                  metrics_,    clock_,     files_,
+                                  *processes_, bindings_,  cache_folder(),
+                                  poke,        {}};
+  parts.local_models = [this](std::vector<gateway::LocalModel> models) {
+    routes_->set_local_models(std::move(models));
+  };
+  parts.waiting = [this](const std::string& model) {
+    auto match = dispatcher_->routing()->find(model);
+    return match.route == nullptr ? 0 : match.route->state->queue().waiting();
+  };
+  scheduler_ = std::make_unique<scheduler::Scheduler>(std::move(parts), settings_);
+  dispatcher_ = std::make_unique<gateway::Dispatcher>(shards_, *scheduler_);
+  gateway::RegistryParts registry{shards_.control(), bindings_, log_.named("gateway"), poke, {}};
+  registry.breaker_changed = [this](const std::string& endpoint, const std::string& model,
+                                    const gateway::BreakerTransition& change) {
+    gateway_metrics_->breaker_changed(endpoint, model, change);
+    bool ours = endpoint == config::kLocalEndpoint;
+    if (ours && change.to == gateway::BreakerState::open) scheduler_->restart(model);
+  };
+  registry_ = std::make_unique<gateway::EndpointRegistry>(std::move(registry));
+  routes_ = std::make_unique<gateway::RouteControl>(gateway::RouteControlParts{
+      shards_, pool_, log_.named("gateway"), *dispatcher_, *registry_, *store_.resources,
+      *store_.sealer, [this](const gateway::RouteTable& table) {
+        scheduler_->set_routed(scheduler::routed_models(table, facts_.started));
+      }});
+  gateway_metrics_ = std::make_unique<gateway::GatewayMetrics>(metrics_, *dispatcher_, *registry_);
+}
+
+void Server::make_surfaces() {
+  openai_ = std::make_unique<api::openai::OpenAiSurface>(*dispatcher_, *scheduler_, caller_rules_);
   facts_.version = kVersion;
   facts_.started = clock_.wall();
   admin_ = std::make_unique<api::admin::AdminSurface>(*scheduler_, facts_);
+  route_admin_ = std::make_unique<api::admin::RouteAdmin>(*routes_, *dispatcher_);
   ops_ = std::make_unique<api::ops::OpsSurface>(api::ops::OpsParts{
       *api_, *scheduler_, metrics_, pool_, kVersion, ready_, draining_,
       [this] { return http_->connections(); }, [this] { return http_->requests_in_flight(); }});
   openai_->add_routes(api_->router());
   admin_->add_routes(api_->router());
+  route_admin_->add_routes(api_->router());
   ops_->add_routes(api_->router());
   if (settings_->server.web_root.empty()) {
     ops_->add_root(api_->router());
@@ -98,8 +138,6 @@ Server::Server(cli::ServeOptions options, std::shared_ptr<const config::Settings
       return files->serve(call.exchange, std::string(call.request().path));
     });
   }
-  tasks_ = std::make_unique<net::TaskGroup>(shards_.control());
-  install_metrics();
 }
 
 Server::~Server() = default;
@@ -165,6 +203,8 @@ int Server::run() {
                                                 std::vector<int>{SIGINT, SIGTERM, SIGHUP},
                                                 [this](int number) { on_signal(number); });
   shards_.control().every(kFlush, [this] { sink_->flush(); });
+  shards_.control().every(kQueueTick, [this] { dispatcher_->tick(); });
+  shards_.control().every(kMeasure, [this] { gateway_metrics_->update(); });
   shards_.start();
   shards_.run_control();
   shards_.join();
@@ -173,7 +213,8 @@ int Server::run() {
 }
 
 net::Task<void> Server::main_task() {
-  auto started = co_await scheduler_->start();
+  auto started = co_await routes_->start(settings_);
+  if (started) started = co_await scheduler_->start();
   if (!started) {
     log_.error("cannot start", {{"error", started.error().describe()}});
     fmt::print(stderr, "error: {}\n", started.error().describe());
@@ -204,6 +245,8 @@ net::Task<void> Server::shut_down() {
   http_->drain();
   std::size_t cut = co_await http_->stop(settings_->server.shutdown_grace);
   if (cut > 0) log_.warn("requests did not finish in time and were cut", {{"requests", cut}});
+  co_await registry_->stop();
+  co_await routes_->stop();
   co_await scheduler_->stop();
   log_.info("stopped");
   shards_.stop();
@@ -232,8 +275,9 @@ void Server::reload() {
   settings_ = fresh;
   api_->replace_gate(std::make_shared<const api::Gate>(settings_->server));
   api_->set_log_access(settings_->log.access);
-  limits_.publish(call_limits(settings_->gateway));
+  caller_rules_.publish(caller_rules(settings_->gateway));
   scheduler_->reload(settings_);
+  routes_->reload(settings_);
   log_.info("configuration reloaded", {{"changes", changes.size()}});
 }
 

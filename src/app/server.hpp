@@ -8,11 +8,15 @@
 #include <vector>
 
 #include "api/admin/admin_surface.hpp"
+#include "api/admin/route_admin.hpp"
 #include "api/api.hpp"
 #include "api/openai/openai_surface.hpp"
 #include "api/ops/ops_surface.hpp"
+#include "app/store_parts.hpp"
 #include "cli/cli.hpp"
 #include "config/config.hpp"
+#include "gateway/gateway_metrics.hpp"
+#include "gateway/route_control.hpp"
 #include "net/http_server.hpp"
 #include "net/snapshot.hpp"
 #include "net/static_files.hpp"
@@ -26,7 +30,7 @@ namespace corral::app {
 class Server {
  public:
   Server(cli::ServeOptions options, std::shared_ptr<const config::Settings> settings,
-         std::shared_ptr<telemetry::SpdlogSink> sink, sys::Files& files,
+         std::shared_ptr<telemetry::SpdlogSink> sink, sys::Files& files, StoreParts store,
          std::chrono::steady_clock::time_point begun);
   ~Server();
 
@@ -39,6 +43,8 @@ class Server {
   net::Task<void> shut_down();
   void on_signal(int number);
   void reload();
+  void make_gateway();
+  void make_surfaces();
   void install_metrics();
   void announce() const;
 
@@ -57,14 +63,19 @@ class Server {
   int exit_code_ = 0;
 
   net::Shards shards_;
-  net::Snapshot<gateway::CallLimits> limits_;
+  net::Snapshot<api::CallerRules> caller_rules_;
+  StoreParts store_;
   net::BlockingPool pool_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<gateway::Dispatcher> dispatcher_;
+  std::unique_ptr<gateway::EndpointRegistry> registry_;
+  std::unique_ptr<gateway::RouteControl> routes_;
+  std::unique_ptr<gateway::GatewayMetrics> gateway_metrics_;
   std::unique_ptr<api::Api> api_;
   api::admin::ServerFacts facts_;
   std::unique_ptr<api::openai::OpenAiSurface> openai_;
   std::unique_ptr<api::admin::AdminSurface> admin_;
+  std::unique_ptr<api::admin::RouteAdmin> route_admin_;
   std::unique_ptr<api::ops::OpsSurface> ops_;
   std::unique_ptr<net::StaticFiles> static_files_;
   std::unique_ptr<net::HttpServer> http_;

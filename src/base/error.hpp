@@ -45,6 +45,7 @@ struct [[nodiscard]] Error {
   std::string param;                                // the offending field or key; may be empty
   std::optional<std::chrono::seconds> retry_after;  // when trying again makes sense
   std::string cause;                                // the lower error's text; for logs, not clients
+  int peer_status = 0;                              // HTTP status of the peer that failed, if any
 
   Error&& hint(std::string text) && {
     hint_text = std::move(text);

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "inference/event.hpp"
@@ -63,12 +64,21 @@ class Binding {
   virtual net::Task<Result<std::unique_ptr<Answer>>> open(const EndpointAddress& address,
                                                           const inference::Request& request,
                                                           CallTimeouts timeouts) const = 0;
+
+  // Whether it is there and well, by the cheapest question that a server of this kind answers.
+  virtual net::Task<Result<void>> probe(const EndpointAddress& address,
+                                        std::chrono::milliseconds timeout) const = 0;
+  // A real request of one token, which shows that `model` works there.
+  virtual net::Task<Result<void>> validate(const EndpointAddress& address, std::string model,
+                                           CallTimeouts timeouts) const = 0;
 };
 
 // The bindings of this program by kind.
 class BindingSet {
  public:
   BindingSet();
+  explicit BindingSet(std::vector<std::unique_ptr<Binding>> bindings)
+      : bindings_(std::move(bindings)) {}
   const Binding* find(std::string_view kind) const;
   std::vector<std::string> kinds() const;
 

@@ -13,6 +13,8 @@
 #pragma once
 
 #include <map>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -49,6 +51,27 @@ struct Problem {
 };
 std::vector<Problem> validate(const Settings& settings);
 
+// The part of validate() that is about endpoints and routes, for lists that come from elsewhere
+// too. Paths are "endpoints[0].url" and "routes[0].targets[1].weight".
+std::vector<Problem> validate_endpoints(std::span<const EndpointSettings> endpoints);
+std::vector<Problem> validate_routes(std::span<const EndpointSettings> endpoints,
+                                     std::span<const RouteSettings> routes);
+
+// One element of `endpoints` or `routes`, as JSON or YAML. invalid_argument with all problems of
+// the element alone, one a line, "SOURCE:LINE: targets[0].weight: ..."; `param` is the path of the
+// first. What it says about others is for validate_routes().
+// "***" as a secret keeps that of `before`; without one it is an error.
+Result<RouteSettings> parse_route(std::string_view text, std::string_view source_name);
+Result<EndpointSettings> parse_endpoint(std::string_view text, std::string_view source_name,
+                                        const EndpointSettings* before = nullptr);
+
+// As parse_...() reads it, all members written; "***" for a secret that is set.
+std::string to_json(const RouteSettings& route);
+std::string to_json(const EndpointSettings& endpoint);
+// For storage: with secrets, and without members that have their default value.
+std::string to_stored_json(const RouteSettings& route);
+std::string to_stored_json(const EndpointSettings& endpoint);
+
 // What a reload would change. Elements of maps and lists are named: "endpoints.office.url".
 struct Change {
   std::string path;
@@ -66,5 +89,23 @@ std::string export_yaml(const Settings& settings);
 Result<ListenAddress> parse_listen_address(std::string_view text);
 std::string to_string(const ListenAddress& address);
 bool is_loopback(const ListenAddress& address);
+
+// As in the configuration: "peak_ewma".
+std::string_view to_string(Balance value);
+std::string_view to_string(StickyBy value);
+std::string_view to_string(CachePolicy value);
+std::string_view to_string(Priority value);
+std::optional<Priority> parse_priority(std::string_view text);  // of a header; without case
+std::string to_json(const Scalar& value);
+
+// How endpoints and routes rewrite names.
+struct ServedModel {
+  std::string_view name;     // public
+  std::string_view backend;  // at the endpoint
+};
+ServedModel served_model(std::string_view entry);  // of EndpointSettings::models
+
+// Whether `name` is a wildcard: ends in '*'.
+inline bool is_wildcard(std::string_view name) { return name.ends_with('*'); }
 
 }  // namespace corral::config

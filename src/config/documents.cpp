@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
@@ -7,6 +8,7 @@
 #include "base/text.hpp"
 #include "config/config.hpp"
 #include "config/properties.hpp"
+#include "config/writer.hpp"
 
 namespace corral::config {
 namespace {
@@ -14,15 +16,6 @@ namespace {
 namespace bj = boost::json;
 
 // --- JSON Schema
-
-template <class Owner>
-bj::object schema_of(const Property<Owner>& property, const Owner& defaults) {
-  // The text comes from types.cpp and is valid by its tests.
-  bj::object object = bj::parse("{" + property.type_schema + "}").as_object();
-  object["description"] = property.doc;
-  if (!property.secret) object["default"] = bj::parse(property.write(defaults));
-  return object;
-}
 
 bj::object section(std::string_view doc) {
   bj::object object{{"type", "object"}, {"additionalProperties", false}};
@@ -42,12 +35,20 @@ bj::object& place(bj::object& root, std::string_view path) {
   return *at;
 }
 
-template <class Owner>
-bj::object element_schema(const std::vector<Property<Owner>>& table) {
-  bj::object object = section("");
-  for (const auto& each : table) {
-    object["properties"].as_object()[each.path] = schema_of(each, Owner{});
+bj::object schema_of(const Description& property) {
+  // The text comes from the types and is valid by their tests.
+  bj::object object = bj::parse("{" + property.type_schema + "}").as_object();
+  object["description"] = property.doc;
+  if (!property.secret) object["default"] = bj::parse(property.default_json);
+  if (property.shape == Shape::value) return object;
+  bj::object element = section("");
+  bj::array required;
+  for (const auto& each : property.elements) {
+    element["properties"].as_object()[each.path] = schema_of(each);
+    if (each.required) required.push_back(bj::string(each.path));
   }
+  if (!required.empty()) element["required"] = std::move(required);
+  object[property.shape == Shape::list ? "items" : "additionalProperties"] = std::move(element);
   return object;
 }
 
@@ -63,20 +64,29 @@ std::string cell(std::string_view text) {
 }
 
 std::string default_text(std::string_view written) {
-  return written == "\"\"" || written == "[]" ? "" : fmt::format("`{}`", cell(written));
+  bool nothing = written == "\"\"" || written == "[]" || written == "{}";
+  return nothing ? "" : fmt::format("`{}`", cell(written));
 }
 
-template <class Owner>
-void append_row(std::string& out, std::string_view prefix, const Property<Owner>& property) {
-  out += fmt::format(
-      "| `{}{}` | {} | {} | {} | {} |\n", prefix, property.path, cell(property.type_name),
-      property.secret ? "" : default_text(property.write(Owner{})),
-      property.applies == Applies::on_reload ? "reload" : "restart", cell(property.doc));
+void append_row(std::string& out, const Description& property) {
+  out += fmt::format("| `{}` | {} | {} | {} | {} |\n", property.path, cell(property.type_name),
+                     property.secret ? "" : default_text(property.default_json),
+                     property.applies == Applies::on_reload ? "reload" : "restart",
+                     cell(property.doc));
 }
 
 constexpr std::string_view kTableHead =
     "| Key | Type | Default | Change applies on | Meaning |\n"
     "| --- | --- | --- | --- | --- |\n";
+
+// A table for the sections of a list or map, and for those within them.
+void append_tables(std::string& out, const std::string& prefix, const Description& property) {
+  if (property.shape == Shape::value) return;
+  std::string title = prefix + property.path + (property.shape == Shape::map ? ".NAME" : "");
+  out += fmt::format("\n## {}\n\n{}\n\n{}", title, property.doc, kTableHead);
+  for (const auto& each : property.elements) append_row(out, each);
+  for (const auto& each : property.elements) append_tables(out, title + ".", each);
+}
 
 // --- YAML
 
@@ -110,79 +120,19 @@ std::string open_sections(std::string& out, std::vector<std::string>& open, std:
   return indent(parts.size() - 1);
 }
 
-std::string_view last_part(std::string_view path) { return path.substr(path.rfind('.') + 1); }
-
-template <class Owner>
-void append_value(std::string& out, const std::string& margin, const Property<Owner>& property,
-                  const Owner& owner) {
+// A property with its default; `margin` begins with the comment sign.
+void append_default(std::string& out, const std::string& margin, const Description& property) {
   auto key = last_part(property.path);
-  if (property.secret) {
-    out += fmt::format("{}# {}: {}\n", margin, key,
-                       property.is_empty(owner) ? "not set" : "set, and not shown");
-  } else {
-    out += fmt::format("{}{}: {}\n", margin, key, property.write(owner));
+  if (property.shape == Shape::value) {
+    out += fmt::format("{}{}: {}\n", margin, key,
+                       property.secret ? std::string_view("\"\"") : property.default_json);
+    return;
   }
-}
-
-void append_models(std::string& out, const std::map<std::string, ModelSettings>& models) {
-  if (models.empty()) return;
-  out += "  settings:\n";
-  for (const auto& [name, model] : models) {
-    out += fmt::format("    {}:\n", json::quoted(name));
-    for (const auto& each : model_properties()) append_value(out, indent(3), each, model);
-  }
-}
-
-void append_endpoints(std::string& out, const std::vector<EndpointSettings>& endpoints) {
-  if (endpoints.empty()) return;
-  out += "\nendpoints:\n";
-  for (const auto& endpoint : endpoints) {
-    out += "  -\n";
-    for (const auto& each : endpoint_properties()) append_value(out, indent(2), each, endpoint);
-  }
-}
-
-template <class Owner>
-void append_element_example(std::string& out, const std::vector<Property<Owner>>& table,
-                            const std::string& margin) {
-  for (const auto& each : table) {
-    append_comment(out, margin, each.doc);
-    out += fmt::format("{}{}: {}\n", margin, each.path, each.secret ? "\"\"" : each.write(Owner{}));
-  }
-}
-
-// --- differences
-
-template <class Owner>
-void compare(const std::vector<Property<Owner>>& table, const std::string& prefix, const Owner& a,
-             const Owner& b, std::vector<Change>& changes) {
-  for (const auto& each : table) {
-    if (each.same(a, b)) continue;
-    changes.push_back({prefix + each.path, each.applies == Applies::after_restart});
-  }
-}
-
-std::map<std::string, EndpointSettings> by_name(const std::vector<EndpointSettings>& endpoints) {
-  std::map<std::string, EndpointSettings> result;
-  for (const auto& endpoint : endpoints) result[endpoint.name] = endpoint;
-  return result;
-}
-
-// Elements that came or went are one change each; of others, the properties.
-template <class Owner>
-void compare_named(const std::vector<Property<Owner>>& table, std::string_view prefix,
-                   const std::map<std::string, Owner>& a, const std::map<std::string, Owner>& b,
-                   std::vector<Change>& changes) {
-  for (const auto& [name, owner] : a) {
-    std::string path = fmt::format("{}.{}", prefix, name);
-    if (auto other = b.find(name); other != b.end()) {
-      compare(table, path + ".", owner, other->second, changes);
-    } else {
-      changes.push_back({path, false});
-    }
-  }
-  for (const auto& [name, owner] : b) {
-    if (!a.contains(name)) changes.push_back({fmt::format("{}.{}", prefix, name), false});
+  out += fmt::format("{}{}:\n{}  {}\n", margin, key, margin,
+                     property.shape == Shape::list ? "-" : "NAME:");
+  for (const auto& each : property.elements) {
+    append_comment(out, margin + "    ", each.doc);
+    append_default(out, margin + "    ", each);
   }
 }
 
@@ -192,17 +142,7 @@ std::string schema() {
   bj::object root = section("");
   root["$schema"] = "https://json-schema.org/draft/2020-12/schema";
   root["title"] = "Configuration of Corral";
-  const Settings defaults;
-  for (const auto& each : properties()) place(root, each.path) = schema_of(each, defaults);
-
-  bj::object models{{"type", "object"}, {"description", kModelsDoc}};
-  models["additionalProperties"] = element_schema(model_properties());
-  place(root, kModelsPath) = std::move(models);
-
-  bj::object endpoints{{"type", "array"}, {"description", kEndpointsDoc}};
-  endpoints["items"] = element_schema(endpoint_properties());
-  endpoints["items"].as_object()["required"] = bj::array{"name", "binding", "url"};
-  place(root, kEndpointsPath) = std::move(endpoints);
+  for (const auto& each : properties()) place(root, each.path) = schema_of(each);
   return json::pretty(root) + "\n";
 }
 
@@ -216,11 +156,8 @@ std::string docs() {
       "from\n`CORRAL_ENDPOINTS_<NAME>_API_KEY`. Durations are written as `250ms`, `30s` or "
       "`1h30m`, sizes as `64KiB` or `1.5GiB`.\n\n";
   out += kTableHead;
-  for (const auto& each : properties()) append_row(out, "", each);
-  out += fmt::format("\n## {}.NAME\n\n{}\n\n{}", kModelsPath, kModelsDoc, kTableHead);
-  for (const auto& each : model_properties()) append_row(out, "", each);
-  out += fmt::format("\n## {}\n\n{}\n\n{}", kEndpointsPath, kEndpointsDoc, kTableHead);
-  for (const auto& each : endpoint_properties()) append_row(out, "", each);
+  for (const auto& each : properties()) append_row(out, each);
+  for (const auto& each : properties()) append_tables(out, "", each);
   return out;
 }
 
@@ -228,51 +165,30 @@ std::string example() {
   std::string out =
       "# Configuration of Corral. Every key is shown with its default; remove the # before those\n"
       "# that you want to change. `corral config check` says what is wrong with a file.\n\n";
-  const Settings defaults;
   std::vector<std::string> open;
-  bool models_done = false;
   for (const auto& each : properties()) {
-    if (!models_done && each.path.starts_with("engines.")) {
-      models_done = true;
-      append_comment(out, "  ", kModelsDoc);
-      out += "  # settings:\n  #   NAME:\n";
-      append_element_example(out, model_properties(), "  #     ");
-    }
     std::string margin = open_sections(out, open, each.path);
+    if (each.shape != Shape::value && margin.empty()) out += '\n';
     append_comment(out, margin, each.doc);
-    out += fmt::format("{}# {}: {}\n", margin, last_part(each.path),
-                       each.secret ? "\"\"" : each.write(defaults));
+    append_default(out, margin + "# ", each);
   }
-  out += '\n';
-  append_comment(out, "", kEndpointsDoc);
-  out += "# endpoints:\n#   -\n";
-  append_element_example(out, endpoint_properties(), "#     ");
   return out;
 }
 
 std::string export_yaml(const Settings& settings) {
   std::string out = "# The effective configuration of Corral, secrets left out.\n";
   std::vector<std::string> open;
-  bool models_done = false;
   for (const auto& each : properties()) {
-    if (!models_done && each.path.starts_with("engines.")) {
-      models_done = true;
-      append_models(out, settings.models.settings);
-    }
     std::string margin = open_sections(out, open, each.path);
+    if (each.shape != Shape::value && margin.empty()) out += '\n';
     append_value(out, margin, each, settings);
   }
-  append_endpoints(out, settings.endpoints);
   return out;
 }
 
 std::vector<Change> diff(const Settings& before, const Settings& after) {
   std::vector<Change> changes;
   compare(properties(), "", before, after, changes);
-  compare_named(model_properties(), kModelsPath, before.models.settings, after.models.settings,
-                changes);
-  compare_named(endpoint_properties(), kEndpointsPath, by_name(before.endpoints),
-                by_name(after.endpoints), changes);
   return changes;
 }
 

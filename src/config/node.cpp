@@ -5,7 +5,10 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/mark.h>
 #include <yaml-cpp/parser.h>
+#include <algorithm>
 #include <boost/json/value.hpp>
+#include <charconv>
+#include <optional>
 #include <sstream>
 
 #include "base/json.hpp"
@@ -47,7 +50,10 @@ class TreeBuilder final : public YAML::EventHandler {
     if (expects_key()) {
       levels_.back().keys.push_back({value, line_of(mark)});
     } else {
-      place({.kind = ConfigNode::Kind::scalar, .line = line_of(mark), .text = value});
+      place({.kind = ConfigNode::Kind::scalar,
+             .line = line_of(mark),
+             .text = value,
+             .quoted = tag == "!"});  // how the parser marks a scalar in quotes
     }
   }
 
@@ -146,23 +152,64 @@ Result<ConfigNode> parse_yaml(const std::string& text, std::string_view file_nam
   return builder.take();
 }
 
+std::optional<unsigned> hex4(std::string_view text) {
+  unsigned value = 0;
+  if (text.size() < 4) return std::nullopt;
+  auto [end, error] = std::from_chars(text.data(), text.data() + 4, value, 16);
+  return error == std::errc{} && end == text.data() + 4 ? std::optional(value) : std::nullopt;
+}
+
+void append_utf8(std::string& out, unsigned code) {  // of a code point beyond the first 65,536
+  out += static_cast<char>(0xF0 | (code >> 18));
+  out += static_cast<char>(0x80 | ((code >> 12) & 0x3F));
+  out += static_cast<char>(0x80 | ((code >> 6) & 0x3F));
+  out += static_cast<char>(0x80 | (code & 0x3F));
+}
+
+// Valid JSON as YAML. YAML forbids the tabs that JSON may be indented with (JSON has none inside
+// strings), and knows no pairs of surrogates.
+std::string yaml_of_json(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\\' || i + 1 == text.size()) {
+      out += text[i] == '\t' ? ' ' : text[i];
+      continue;
+    }
+    if (text[i + 1] == 'u') {
+      auto high = hex4(text.substr(i + 2));
+      bool pair = text.substr(std::min(i + 6, text.size())).starts_with("\\u");
+      auto low = pair ? hex4(text.substr(i + 8)) : std::nullopt;
+      if (high && low && (*high & 0xFC00) == 0xD800 && (*low & 0xFC00) == 0xDC00) {
+        append_utf8(out, 0x10000 + ((*high & 0x3FF) << 10) + (*low & 0x3FF));
+        i += 11;
+        continue;
+      }
+    }
+    out += text[i];
+    out += text[++i];
+  }
+  return out;
+}
+
 }  // namespace
 
-Result<ConfigNode> parse_document(std::string_view text, std::string_view file_name) {
+Result<ConfigNode> parse_document(std::string_view text, std::string_view file_name,
+                                  Format format) {
   if (text.size() > kMaxTextBytes) {
     return fail(ErrorCode::too_large,
                 fmt::format("{} is larger than {}", file_name, format_bytes(kMaxTextBytes)));
   }
   CORRAL_CHECK(check_characters(text, file_name));
   std::string source(text);
-  if (file_name.ends_with(".json") && !trim(text).empty()) {
-    auto valid = json::parse(text);
+  bool json = format == Format::json || file_name.ends_with(".json");
+  if (json && !trim(text).empty()) {
+    auto valid = corral::json::parse(text);
     if (!valid) {
       return fail(ErrorCode::invalid_argument,
                   fmt::format("{}: {}", file_name, valid.error().message));
     }
-    // YAML forbids the tabs that JSON may be indented with; JSON has none inside strings.
-    std::ranges::replace(source, '\t', ' ');
+    source = yaml_of_json(text);
   }
   return parse_yaml(source, file_name);
 }

@@ -1,5 +1,8 @@
 #include "config/properties.hpp"
 
+#include "config/gateway_properties.hpp"
+#include "config/property_makers.hpp"
+
 namespace corral::config {
 namespace {
 
@@ -11,51 +14,6 @@ using std::chrono::seconds;
 constexpr std::uint64_t kKiB = 1024, kMiB = 1024 * kKiB, kGiB = 1024 * kMiB;
 constexpr Milliseconds kNone{0}, kShortest{1}, kLongest = days(365);
 constexpr auto kRestart = Applies::after_restart;
-
-template <class Owner, class T>
-Property<Owner> property(std::string path, T Owner::* member, const TypePtr<T>& type,
-                         std::string doc, Applies applies = Applies::on_reload) {
-  Property<Owner> result{std::move(path), std::move(doc), applies};
-  result.type_name = type->name();
-  result.type_schema = type->schema();
-  result.assign = [member, type](Owner& owner, const ConfigNode& node) -> Result<void> {
-    CORRAL_TRY(owner.*member, type->read(node));
-    return {};
-  };
-  result.write = [member, type](const Owner& owner) { return type->write(owner.*member); };
-  result.same = [member](const Owner& a, const Owner& b) { return a.*member == b.*member; };
-  if constexpr (std::is_same_v<T, Secret>) {
-    result.secret = true;
-    result.is_empty = [member](const Owner& owner) { return (owner.*member).empty(); };
-  }
-  return result;
-}
-
-// Properties of a section of Settings, as properties of Settings.
-template <class Section>
-void mount(std::vector<Property<Settings>>& table, const std::string& prefix,
-           Section Settings::* member, const std::vector<Property<Section>>& section) {
-  for (const auto& inner : section) {
-    Property<Settings> outer{
-        prefix + "." + inner.path, inner.doc,        inner.applies, inner.secret,
-        inner.type_name,           inner.type_schema};
-    outer.assign = [member, assign = inner.assign](Settings& owner, const ConfigNode& node) {
-      return assign(owner.*member, node);
-    };
-    outer.write = [member, write = inner.write](const Settings& owner) {
-      return write(owner.*member);
-    };
-    outer.same = [member, same = inner.same](const Settings& a, const Settings& b) {
-      return same(a.*member, b.*member);
-    };
-    if (inner.secret) {
-      outer.is_empty = [member, is_empty = inner.is_empty](const Settings& owner) {
-        return is_empty(owner.*member);
-      };
-    }
-    table.push_back(std::move(outer));
-  }
-}
 
 std::vector<Property<ServerSettings>> server_properties() {
   using S = ServerSettings;
@@ -126,6 +84,8 @@ std::vector<Property<ModelsSettings>> models_properties() {
                "Folder with GGUF files; empty: `models` in the data folder.", kRestart),
       property("idle_timeout", &S::idle_timeout, duration(kNone, kLongest),
                "A model without a request for so long is unloaded; 0: never."),
+      map_property("settings", &S::settings, model_properties(),
+                   "What holds for single models, by name, over the defaults."),
   };
 }
 
@@ -156,21 +116,13 @@ std::vector<Property<LlamaServerSettings>> llama_server_properties() {
   };
 }
 
-std::vector<Property<GatewaySettings>> gateway_properties() {
-  using S = GatewaySettings;
+std::vector<Property<StoreSettings>> store_properties() {
+  using S = StoreSettings;
   return {
-      property("connect_timeout", &S::connect_timeout, duration(kShortest, hours(1)),
-               "Time to reach an endpoint."),
-      property("first_token_timeout", &S::first_token_timeout, duration(kShortest, days(1)),
-               "Time from the request to the first token of its answer."),
-      property("between_tokens_timeout", &S::between_tokens_timeout, duration(kShortest, days(1)),
-               "Longest pause within an answer."),
-      property("total_timeout", &S::total_timeout, duration(kShortest, days(7)),
-               "Time for a whole answer."),
-      property("queue_limit", &S::queue_limit, whole(0, 1'000'000),
-               "Requests that may wait for an endpoint; more get 503."),
-      property("queue_timeout", &S::queue_timeout, duration(kNone, days(1)),
-               "Longest wait for an endpoint."),
+      property("url", &S::url, secret(),
+               "The database: `sqlite:PATH` or `postgresql://USER:PASSWORD@HOST/NAME`; empty: "
+               "corral.db in the data folder.",
+               kRestart),
   };
 }
 
@@ -183,6 +135,15 @@ std::vector<Property<Settings>> make_properties() {
   mount(table, "models", &Settings::models, models_properties());
   mount(table, "engines.llama_server", &Settings::llama_server, llama_server_properties());
   mount(table, "gateway", &Settings::gateway, gateway_properties());
+  mount(table, "store", &Settings::store, store_properties());
+  table.push_back(list_property("endpoints", &Settings::endpoints, endpoint_properties(),
+                                "Places that answer inference besides engines.",
+                                &EndpointSettings::name));
+  table.push_back(list_property(
+      "routes", &Settings::routes, route_properties(),
+      "Public model names over one or many endpoints, with how to balance, retry and fall back. "
+      "A model needs no route: its own name leads to all endpoints that serve it.",
+      &RouteSettings::name));
   return table;
 }
 
@@ -200,27 +161,10 @@ const std::vector<Property<ModelSettings>>& model_properties() {
                "Tokens of context for each slot; 0: engines.llama_server.context."),
       property("slots", &S::slots, whole(0, 1024),
                "Requests served at once; 0: engines.llama_server.slots."),
-      property("idle_timeout", &S::idle_timeout, duration_or_default(),
+      property("idle_timeout", &S::idle_timeout, duration_or_default(kNone, kLongest),
                "Unload after so long without a request; 0: never; default: models.idle_timeout."),
       property("preload", &S::preload, flag(), "Load at start, not on the first request."),
       property("aliases", &S::aliases, texts(), "Other names that requests may use."),
-  };
-  return table;
-}
-
-const std::vector<Property<EndpointSettings>>& endpoint_properties() {
-  using S = EndpointSettings;
-  static const std::vector<Property<S>> table = {
-      property("name", &S::name, text(), "Name in logs and metrics; letters, digits, `._-`."),
-      property("binding", &S::binding, choice({"llamacpp", "openai"}), "What it speaks."),
-      property("url", &S::url, text(),
-               "http://HOST:PORT, https://HOST, or unix:/PATH; a path after it is kept."),
-      property("models", &S::models, texts(),
-               "Public names of its models; PUBLIC=BACKEND where the backend's name differs."),
-      property("api_key", &S::api_key, secret(), "Bearer token sent to it."),
-      property("capacity", &S::capacity, whole(1, 1'000'000), "Requests it is sent at once."),
-      property("idle_timeout", &S::idle_timeout, duration(kNone, hours(1)),
-               "Kept connections older than this are not used again."),
   };
   return table;
 }

@@ -5,7 +5,9 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace corral::config {
@@ -83,6 +85,8 @@ struct ModelSettings {
   Milliseconds idle_timeout{-1};  // -1: models.idle_timeout
   bool preload = false;
   std::vector<std::string> aliases;
+
+  bool operator==(const ModelSettings&) const = default;
 };
 
 struct ModelsSettings {
@@ -98,7 +102,94 @@ struct EndpointSettings {
   std::vector<std::string> models;  // public names; "public=backend" rewrites the name
   Secret api_key;
   unsigned capacity = 256;           // requests at once
+  unsigned weight = 1;               // of its targets that name none; 0: none of the traffic
   Milliseconds idle_timeout{4'000};  // pooled connections older than this are not reused
+
+  bool operator==(const EndpointSettings&) const = default;
+};
+
+// The endpoint name in a target that means the models served by this Corral's own engines.
+inline constexpr const char* kLocalEndpoint = "local";
+
+// How a route chooses among the usable targets of a group.
+enum class Balance { peak_ewma, round_robin, weighted, least_busy, sticky, prefix };
+enum class StickyBy { user, session };
+
+// Which answers may be kept and given again: none; those of requests that ask for it; those and
+// all with temperature 0.
+enum class CachePolicy { off, opt_in, temperature0 };
+
+enum class Priority { low, normal, high };  // in order: high > normal
+
+// The value of a request's parameter.
+using Scalar = std::variant<bool, std::int64_t, double, std::string>;
+
+// One place that may answer the requests of a route.
+struct TargetSettings {
+  std::string endpoint;            // the name of an endpoint, or kLocalEndpoint
+  std::string model;               // a model there; '*' in it is what the route's '*' matched;
+                                   // empty: as the route's name
+  std::optional<unsigned> weight;  // none: that of the endpoint; 0: none of the traffic
+  unsigned group = 0;              // tried in this order
+
+  bool operator==(const TargetSettings&) const = default;
+};
+
+struct RouteSettings {
+  std::string name;                  // public; may end in '*'
+  std::vector<std::string> aliases;  // other public names; may end in '*' when the name does
+  std::vector<TargetSettings> targets;
+  std::vector<std::string> fallbacks;  // public names, tried in order after all groups
+  Balance balance = Balance::peak_ewma;
+  StickyBy sticky_by = StickyBy::user;
+  double balance_factor = 1.25;  // sticky and prefix: no target gets busier than this x the mean
+  std::map<std::string, Scalar> parameters;  // put into requests that do not set them
+
+  unsigned tries = 3;  // attempts in all, the first included
+  Milliseconds retry_backoff_min{100};
+  Milliseconds retry_backoff_max{2'000};
+  Milliseconds background_backoff_min{2'000};  // of requests with low priority
+  Milliseconds background_backoff_max{10'000};
+  double retry_budget = 0.2;  // retries a request, on average; bounds the extra load
+  bool hedge = false;         // a second attempt elsewhere once the first takes longer than p95
+  double hedge_budget = 0.05;
+  bool resume = false;  // continue a stream that broke midway on another endpoint
+
+  Milliseconds connect_timeout{-1};  // -1 here and below: what gateway.* says
+  Milliseconds first_token_timeout{-1};
+  Milliseconds between_tokens_timeout{-1};
+  Milliseconds total_timeout{-1};
+  std::optional<unsigned> queue_limit;
+  Milliseconds queue_timeout{-1};
+
+  CachePolicy cache = CachePolicy::off;
+  Milliseconds cache_ttl{300'000};  // 0: only requests at the same time share an answer
+
+  bool operator==(const RouteSettings&) const = default;
+};
+
+// When an endpoint's model is left alone for a while because it fails.
+struct BreakerSettings {
+  unsigned failures = 5;                 // in a row
+  double error_rate = 0.5;               // or this share of the requests in the window,
+  unsigned min_volume = 20;              // if there were that many
+  Milliseconds window{10'000};           // over which the share is taken
+  Milliseconds recovery_local{30'000};   // open so long: instances of our own
+  Milliseconds recovery_remote{60'000};  // and all others
+  unsigned trials = 3;                   // requests let through while half-open
+  Milliseconds cooldown{5'000};          // after a 429 without Retry-After
+
+  bool operator==(const BreakerSettings&) const = default;
+};
+
+struct HealthSettings {
+  Milliseconds probe_interval{30'000};  // 0: never
+  Milliseconds probe_timeout{5'000};
+  unsigned strikes = 3;             // failed probes in a row until an endpoint is down
+  bool validate = true;             // a real one-token request before it comes back
+  Milliseconds slow_start{10'000};  // from its return to its full share
+
+  bool operator==(const HealthSettings&) const = default;
 };
 
 struct GatewaySettings {
@@ -106,8 +197,20 @@ struct GatewaySettings {
   Milliseconds first_token_timeout{120'000};
   Milliseconds between_tokens_timeout{60'000};
   Milliseconds total_timeout{1'800'000};
-  unsigned queue_limit = 512;  // waiting requests an endpoint; more get 503
+  unsigned queue_limit = 512;  // waiting requests a route; more get 503
   Milliseconds queue_timeout{300'000};
+  Milliseconds retry_after{2'000};  // said with 503 when nothing better is known
+  Priority default_priority = Priority::normal;
+  Priority max_priority = Priority::high;  // requests that ask for more get this, and are told
+  std::uint64_t cache_bytes = 64u << 20;   // of kept answers; 0: none are kept
+  BreakerSettings breaker;
+  HealthSettings health;
+
+  bool operator==(const GatewaySettings&) const = default;
+};
+
+struct StoreSettings {
+  Secret url;  // sqlite:PATH or postgresql://...; empty: corral.db in the data folder
 };
 
 struct Settings {
@@ -117,7 +220,9 @@ struct Settings {
   ModelsSettings models;
   LlamaServerSettings llama_server;
   GatewaySettings gateway;
+  StoreSettings store;
   std::vector<EndpointSettings> endpoints;
+  std::vector<RouteSettings> routes;
 };
 
 }  // namespace corral::config

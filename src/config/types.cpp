@@ -1,6 +1,7 @@
 #include "config/types.hpp"
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <charconv>
 
 #include "base/json.hpp"
@@ -288,8 +289,8 @@ TypePtr<std::uint64_t> bytes(std::uint64_t least, std::uint64_t most) {
 TypePtr<Milliseconds> duration(Milliseconds least, Milliseconds most) {
   return std::make_shared<Duration>(least, most, Inherit::no);
 }
-TypePtr<Milliseconds> duration_or_default() {
-  return std::make_shared<Duration>(Milliseconds(0), std::chrono::days(365), Inherit::yes);
+TypePtr<Milliseconds> duration_or_default(Milliseconds least, Milliseconds most) {
+  return std::make_shared<Duration>(least, most, Inherit::yes);
 }
 TypePtr<std::string> text() { return std::make_shared<Text>(); }
 TypePtr<std::string> choice(std::vector<std::string> allowed) {

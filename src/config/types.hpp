@@ -7,7 +7,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,17 +33,26 @@ class Type {
 template <class T>
 using TypePtr = std::shared_ptr<const Type<T>>;
 using TextList = std::vector<std::string>;
+using Scalars = std::map<std::string, Scalar>;
 
 TypePtr<bool> flag();
 TypePtr<unsigned> whole(unsigned least, unsigned most);
 TypePtr<std::uint64_t> count(std::uint64_t least, std::uint64_t most);
 TypePtr<std::uint64_t> bytes(std::uint64_t least, std::uint64_t most);
 TypePtr<Milliseconds> duration(Milliseconds least, Milliseconds most);
-TypePtr<Milliseconds> duration_or_default();  // "default" is -1 ms: what is configured above
+// "default" is -1 ms: what is configured above.
+TypePtr<Milliseconds> duration_or_default(Milliseconds least, Milliseconds most);
+TypePtr<double> real(double least, double most);
+TypePtr<std::optional<unsigned>> whole_or_default(unsigned least, unsigned most);
 TypePtr<std::string> text();
 TypePtr<std::string> choice(std::vector<std::string> allowed);
 TypePtr<TextList> texts();
 TypePtr<Secret> secret();  // write() gives "***"
 TypePtr<std::vector<ListenAddress>> addresses();
+TypePtr<Balance> balance();
+TypePtr<StickyBy> sticky_by();
+TypePtr<CachePolicy> cache_policy();
+TypePtr<Priority> priority();
+TypePtr<Scalars> scalars();  // names with texts, numbers, or true and false
 
 }  // namespace corral::config

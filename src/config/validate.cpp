@@ -68,77 +68,6 @@ void check_models(const ModelsSettings& models, Problems& problems) {
   }
 }
 
-bool is_endpoint_name(std::string_view name) {
-  return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '_' || c == '-';
-  });
-}
-
-// What is wrong with the address of an endpoint; empty when nothing is. The address itself is not
-// repeated: it may hold a password.
-std::string url_problem(std::string_view url) {
-  if (url.empty()) return "is missing";
-  for (char c : url) {
-    if (static_cast<unsigned char>(c) <= 0x20 || c == 0x7F) return "holds a space";
-  }
-  if (url.starts_with("unix:")) {
-    return url.substr(5).starts_with('/') ? "" : "must name an absolute path, as in unix:/run/x";
-  }
-  std::size_t scheme = url.starts_with("http://") ? 7 : url.starts_with("https://") ? 8 : 0;
-  if (scheme == 0) return "must begin with http://, https:// or unix:";
-  std::string_view authority = url.substr(scheme, url.find_first_of("/?#", scheme) - scheme);
-  if (authority.empty()) return "names no host";
-  if (authority.find('@') != std::string_view::npos) {
-    return "must not hold a user name or password; use api_key";
-  }
-  if (url.find_first_of("?#") != std::string_view::npos) return "must not hold ? or #";
-  return {};
-}
-
-void check_endpoint_models(const EndpointSettings& endpoint, const std::string& path,
-                           Problems& problems) {
-  std::set<std::string_view> names;
-  for (std::string_view entry : endpoint.models) {
-    auto equals = entry.find('=');
-    std::string_view name = entry.substr(0, equals);
-    bool half = equals != std::string_view::npos && equals + 1 == entry.size();
-    if (name.empty() || half) {
-      problems.push_back({path + ".models", fmt::format("{} is neither NAME nor PUBLIC=BACKEND",
-                                                        quoted_for_message(entry))});
-    } else if (!names.insert(name).second) {
-      problems.push_back(
-          {path + ".models", fmt::format("{} is named twice", quoted_for_message(name))});
-    }
-  }
-}
-
-void check_endpoints(const std::vector<EndpointSettings>& endpoints, Problems& problems) {
-  std::set<std::string_view> names;
-  for (std::size_t i = 0; i < endpoints.size(); ++i) {
-    const auto& endpoint = endpoints[i];
-    std::string path = fmt::format("endpoints[{}]", i);
-    if (!is_endpoint_name(endpoint.name)) {
-      problems.push_back(
-          {path + ".name", endpoint.name.empty()
-                               ? "is missing"
-                               : fmt::format("{} is not a name of letters, digits and ._- (at "
-                                             "most 64)",
-                                             quoted_for_message(endpoint.name))});
-    } else if (!names.insert(endpoint.name).second) {
-      problems.push_back({path + ".name", fmt::format("another endpoint is called {} too",
-                                                      quoted_for_message(endpoint.name))});
-    }
-    if (endpoint.binding.empty()) {
-      problems.push_back({path + ".binding", "is missing (llamacpp or openai)"});
-    }
-    if (auto problem = url_problem(endpoint.url); !problem.empty()) {
-      problems.push_back({path + ".url", problem});
-    }
-    check_endpoint_models(endpoint, path, problems);
-  }
-}
-
 }  // namespace
 
 std::vector<Problem> validate(const Settings& settings) {
@@ -147,7 +76,10 @@ std::vector<Problem> validate(const Settings& settings) {
   check_tls(settings.server, problems);
   check_engine(settings.llama_server, problems);
   check_models(settings.models, problems);
-  check_endpoints(settings.endpoints, problems);
+  for (auto& each : validate_endpoints(settings.endpoints)) problems.push_back(std::move(each));
+  for (auto& each : validate_routes(settings.endpoints, settings.routes)) {
+    problems.push_back(std::move(each));
+  }
   return problems;
 }
 

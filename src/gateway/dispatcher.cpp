@@ -1,56 +1,40 @@
 #include "gateway/dispatcher.hpp"
 
+#include <fmt/core.h>
+
 namespace corral::gateway {
-namespace {
 
-constexpr unsigned kTries = 3;
-using SteadyClock = std::chrono::steady_clock;
+Dispatcher::Dispatcher(net::Shards& shards, EndpointSource& source)
+    : source_(source), routing_(shards, std::make_shared<const Routing>()) {}
 
-bool may_try_elsewhere(const Endpoint& endpoint, const Error& error) {
-  return endpoint.managed() && error.code == ErrorCode::unavailable;
+net::Task<Result<Dispatched>> Dispatcher::open(inference::Request& request, const Caller& caller) {
+  auto match = routing_.local()->find(request.model.str());
+  if (match.route == nullptr) {
+    // The error names what there is; a model that came a moment ago is found now.
+    CORRAL_CO_CHECK(co_await source_.ensure(request.model, request.operation));
+    match = routing_.local()->find(request.model.str());
+    if (match.route == nullptr) {
+      co_return std::unexpected(
+          fail(ErrorCode::unavailable,
+               fmt::format("the model '{}' is only just being made known", request.model.str()))
+              .hint("try again")
+              .after(std::chrono::seconds(1)));
+    }
+  }
+  // The frame keeps what it names: the table may be replaced meanwhile.
+  std::string matched(match.matched);
+  Flight flight(source_, room_, match.route, matched, request, caller);
+  co_return co_await flight.run();
 }
 
-}  // namespace
-
-net::Task<Result<Dispatched>> Dispatcher::open(inference::Request& request,
-                                               bindings::CallTimeouts timeouts) const {
-  Dispatched result;
-  auto begun = SteadyClock::now();
-  for (;;) {
-    Target target = source_.ready(request.model, request.operation);
-    if (target.endpoint == nullptr || target.endpoint->closed()) {
-      auto found = co_await source_.ensure(request.model, request.operation);
-      if (!found) co_return std::unexpected(std::move(found).error());
-      target = std::move(*found);
-    }
-    bool last = ++result.attempts >= kTries;
-    auto lease = co_await target.endpoint->acquire();
-    if (!lease) {
-      if (lease.error().code == ErrorCode::conflict) {
-        if (!last) continue;
-        co_return std::unexpected(
-            fail(ErrorCode::unavailable, "the model is being started anew again and again")
-                .hint("try again in a few seconds")
-                .after(std::chrono::seconds(2)));
-      }
-      co_return std::unexpected(std::move(lease).error());
-    }
-    auto sent = SteadyClock::now();
-    request.backend_model = target.backend_model;
-    auto answer =
-        co_await target.endpoint->binding().open(target.endpoint->address(), request, timeouts);
-    if (answer) {
-      result.lease = std::move(*lease);
-      result.answer = std::move(*answer);
-      result.waited = sent - begun;
-      result.opened = SteadyClock::now() - sent;
-      co_return result;
-    }
-    if (last || !may_try_elsewhere(*target.endpoint, answer.error())) {
-      co_return std::unexpected(std::move(answer).error());
-    }
-    target.endpoint->close();
-  }
+net::Task<Result<Dispatched>> Dispatcher::go_on(const Dispatched& broken,
+                                                inference::Request& request,
+                                                const Caller& caller) {
+  Flight flight(source_, room_, broken.route, broken.matched, request, caller);
+  flight.leave_out(*broken.place.state());
+  auto result = co_await flight.run();
+  if (result) broken.route->state->counters.resumed.fetch_add(1, std::memory_order_relaxed);
+  co_return result;
 }
 
 }  // namespace corral::gateway

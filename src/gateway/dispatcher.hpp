@@ -1,60 +1,46 @@
-// From a request to an answer under way: finds the model's endpoint, waits for a place there, opens
-// the call. Retries only what cannot have had an effect: an endpoint that closed while the caller
-// waited, or an instance of ours that refused the connection (it is restarting).
+// From a request to an answer under way: finds the route of its model, waits for a place at one of
+// its targets, opens the call, and tries elsewhere what failed before the client saw a byte of it.
 //
-// Thread rule: stateless; used by all serving shards.
+// Thread rule: used by all serving shards. Lifecycle: construct, publish routes, use; outlives the
+// requests.
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <string>
 
-#include "gateway/endpoint.hpp"
+#include "gateway/flight.hpp"
+#include "gateway/routing.hpp"
+#include "net/snapshot.hpp"
 
 namespace corral::gateway {
 
-// Where requests for a model go.
-struct Target {
-  std::shared_ptr<Endpoint> endpoint;
-  std::string backend_model;  // the model's name there
-};
-
-// Knows the models and their endpoints; implemented by the scheduler.
-class EndpointSource {
- public:
-  virtual ~EndpointSource() = default;
-  // The endpoint that is ready now, without waiting; nullptr inside when there is none.
-  virtual Target ready(const ModelName& model, inference::Operation operation) const = 0;
-  // Makes one ready (starts the model). not_found with the nearest names for an unknown model;
-  // unavailable when it cannot be started, with the reason; cancelled.
-  virtual net::Task<Result<Target>> ensure(ModelName model, inference::Operation operation) = 0;
-};
-
-// How long a call may take; replaced as a whole when the configuration is read again.
-struct CallLimits {
-  bindings::CallTimeouts timeouts;
-  std::chrono::milliseconds total{1'800'000};  // from the request to the end of its answer
-};
-
-// An answer under way and what it holds.
-struct Dispatched {
-  Lease lease;  // declared first: given back last
-  std::unique_ptr<bindings::Answer> answer;
-  std::chrono::nanoseconds waited{0};  // for the model and a place
-  std::chrono::nanoseconds opened{0};  // from sending to the backend's first byte
-  unsigned attempts = 0;
-};
-
 class Dispatcher {
  public:
-  explicit Dispatcher(EndpointSource& source) : source_(source) {}
+  Dispatcher(net::Shards& shards, EndpointSource& source);
 
-  // `request.backend_model` is filled in. The request outlives the call, not the answer.
-  net::Task<Result<Dispatched>> open(inference::Request& request,
-                                     bindings::CallTimeouts timeouts) const;
+  // `request.backend_model` and `request.defaults` are filled in. The request and `caller` outlive
+  // the call, not the answer. not_found for an unknown model; unavailable (with Retry-After) when
+  // nothing can answer now; timeout, saying of what; or what the last endpoint said.
+  net::Task<Result<Dispatched>> open(inference::Request& request, const Caller& caller);
+
+  // Goes on with an answer that broke off midway, at another target of its route. `request` asks for
+  // the rest.
+  net::Task<Result<Dispatched>> go_on(const Dispatched& broken, inference::Request& request,
+                                      const Caller& caller);
+
+  void publish(std::shared_ptr<const Routing> routing) { routing_.publish(routing); }
+  std::shared_ptr<const Routing> routing() const { return routing_.local(); }
+
+  // A place became free, or a target may be used again: whoever waits for it gets it. Any thread.
+  void poke() { room_.poke(); }
+  // Ends the waits that are over, and lets in whom only the time lets in. Every 50 ms or so.
+  void tick() { room_.tick(); }
+  std::size_t waiting() const { return room_.waiting(); }
 
  private:
   EndpointSource& source_;
+  net::Snapshot<Routing> routing_;
+  WaitingRoom room_;
 };
 
 }  // namespace corral::gateway

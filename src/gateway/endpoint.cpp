@@ -1,15 +1,9 @@
 #include "gateway/endpoint.hpp"
 
-#include <fmt/core.h>
-
 namespace corral::gateway {
 namespace {
 
 Slots::Time now() { return std::chrono::steady_clock::now(); }
-
-Error closed_error(const EndpointName& name) {
-  return fail(ErrorCode::conflict, fmt::format("endpoint '{}' is closed", name.str()));
-}
 
 }  // namespace
 
@@ -21,92 +15,66 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   return *this;
 }
 
-void Lease::give_back() {
-  if (auto endpoint = std::move(endpoint_)) endpoint->release();
+void Lease::end(bool used) {
+  if (auto endpoint = std::move(endpoint_)) endpoint->release(used);
 }
 
 Endpoint::Endpoint(EndpointName name, const bindings::Binding& binding,
-                   bindings::EndpointAddress address, EndpointLimits limits, bool managed)
+                   bindings::EndpointAddress address, EndpointOptions options)
     : name_(std::move(name)),
       binding_(binding),
       address_(std::move(address)),
-      managed_(managed),
-      slots_(limits.capacity, limits.queue_limit) {
+      options_(std::move(options)),
+      slots_(options_.capacity) {
   slots_.touch(now());
 }
 
-net::Task<Result<Lease>> Endpoint::acquire() {
-  std::shared_ptr<Turn> turn;
-  Slots::Ticket ticket = 0;
+Lease Endpoint::try_acquire() {
+  std::lock_guard lock(mutex_);
+  if (!slots_.acquire(now(), share())) return {};
+  in_flight_.store(static_cast<std::uint32_t>(slots_.in_flight()), std::memory_order_relaxed);
+  return Lease(shared_from_this());
+}
+
+bool Endpoint::has_place() const {
+  std::lock_guard lock(mutex_);
+  return !slots_.closed() && !slots_.full(share());
+}
+
+bool Endpoint::may_have_place() const {
+  return !closed() && in_flight() < Slots::limit(options_.capacity, share());
+}
+
+void Endpoint::release(bool used) {
   {
     std::lock_guard lock(mutex_);
-    Slots::Answer answer = slots_.acquire(now());
-    switch (answer.outcome) {
-      case Slots::Outcome::granted: co_return Lease(shared_from_this());
-      case Slots::Outcome::closed: co_return std::unexpected(closed_error(name_));
-      case Slots::Outcome::full:
-        co_return std::unexpected(
-            fail(ErrorCode::unavailable, "too many requests are waiting for this model")
-                .hint("try again in a few seconds")
-                .after(std::chrono::seconds(5)));
-      case Slots::Outcome::queued: break;
-    }
-    ticket = answer.ticket;
-    turn = Turn::create();
-    turns_.emplace(ticket, turn);
+    slots_.release(now(), used);
+    in_flight_.store(static_cast<std::uint32_t>(slots_.in_flight()), std::memory_order_relaxed);
   }
-  auto granted = co_await turn->wait();
-  if (granted && *granted) co_return Lease(shared_from_this());
-  if (granted) co_return std::unexpected(std::move(granted->error()));
-  // The caller left. abandon() won, so a slot handed over from now on goes to the next (release()).
-  std::lock_guard lock(mutex_);
-  turns_.erase(ticket);
-  slots_.cancel(ticket);
-  co_return std::unexpected(fail(ErrorCode::cancelled, "the client left the queue"));
-}
-
-void Endpoint::release() {
-  std::lock_guard lock(mutex_);
-  // A waiter that gave up in the meantime passes its turn on.
-  while (auto next = slots_.release(now())) {
-    auto node = turns_.extract(*next);
-    if (!node.empty() && node.mapped()->fulfil(Result<void>{})) return;
-  }
-}
-
-void Endpoint::wake(const std::vector<Slots::Ticket>& tickets, const Error& error) {
-  for (auto ticket : tickets) {
-    auto node = turns_.extract(ticket);
-    if (!node.empty()) node.mapped()->fulfil(std::unexpected(error));
-  }
+  if (options_.place_freed) options_.place_freed();
 }
 
 void Endpoint::close() {
   std::lock_guard lock(mutex_);
-  wake(slots_.close(), closed_error(name_));
+  slots_.close();
+  closed_.store(true, std::memory_order_relaxed);
 }
 
 bool Endpoint::close_if_idle(std::chrono::milliseconds idle) {
   std::lock_guard lock(mutex_);
-  return slots_.close_if_idle(now(), idle);
-}
-
-void Endpoint::expire(std::chrono::milliseconds queue_timeout) {
-  std::lock_guard lock(mutex_);
-  wake(slots_.expire(now(), queue_timeout),
-       fail(ErrorCode::timeout, "waited too long for a free place at this model")
-           .hint("try again later")
-           .after(std::chrono::seconds(10)));
-}
-
-bool Endpoint::closed() const {
-  std::lock_guard lock(mutex_);
-  return slots_.closed();
+  bool done = slots_.close_if_idle(now(), idle);
+  if (done) closed_.store(true, std::memory_order_relaxed);
+  return done;
 }
 
 EndpointLoad Endpoint::load() const {
   std::lock_guard lock(mutex_);
-  return {slots_.in_flight(), slots_.waiting(), slots_.served(), slots_.last_used()};
+  return {slots_.in_flight(), slots_.capacity(), slots_.served(), slots_.last_used()};
+}
+
+void Endpoint::set_health(bool up, double share) {
+  up_.store(up, std::memory_order_relaxed);
+  share_.store(share, std::memory_order_relaxed);
 }
 
 }  // namespace corral::gateway

@@ -4,16 +4,17 @@
 // leases, closed once; leases outlive the closing.
 #pragma once
 
+#include <atomic>
 #include <chrono>
-#include <map>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "base/ids.hpp"
 #include "bindings/binding.hpp"
 #include "gateway/core/slots.hpp"
-#include "net/one_shot.hpp"
 
 namespace corral::gateway {
 
@@ -23,7 +24,7 @@ class Endpoint;
 class Lease {
  public:
   Lease() = default;
-  Lease(Lease&& other) noexcept : endpoint_(std::move(other.endpoint_)) {}
+  Lease(Lease&& other) noexcept = default;
   Lease& operator=(Lease&& other) noexcept;
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
@@ -31,60 +32,72 @@ class Lease {
 
   explicit operator bool() const { return endpoint_ != nullptr; }
   const std::shared_ptr<Endpoint>& endpoint() const { return endpoint_; }
-  void give_back();
+  void give_back() { end(true); }
+  void give_back_unused() { end(false); }  // does not count as served
 
  private:
   friend class Endpoint;
   explicit Lease(std::shared_ptr<Endpoint> endpoint) : endpoint_(std::move(endpoint)) {}
+  void end(bool used);
   std::shared_ptr<Endpoint> endpoint_;
-};
-
-struct EndpointLimits {
-  std::size_t capacity = 1;
-  std::size_t queue_limit = 512;
 };
 
 struct EndpointLoad {
   std::size_t in_flight = 0;
-  std::size_t waiting = 0;
+  std::size_t capacity = 0;
   std::uint64_t served = 0;
   std::chrono::steady_clock::time_point last_used;
 };
 
+struct EndpointOptions {
+  std::size_t capacity = 1;
+  bool managed = false;  // an instance of ours, which may be gone and come back elsewhere
+  std::function<void()> place_freed;  // called after a place became free, on any thread
+};
+
 class Endpoint : public std::enable_shared_from_this<Endpoint> {
  public:
-  // `managed`: an instance of ours, which may be gone and come back at another address.
   Endpoint(EndpointName name, const bindings::Binding& binding, bindings::EndpointAddress address,
-           EndpointLimits limits, bool managed);
+           EndpointOptions options);
 
   const EndpointName& name() const { return name_; }
   const bindings::Binding& binding() const { return binding_; }
   const bindings::EndpointAddress& address() const { return address_; }
-  bool managed() const { return managed_; }
+  bool managed() const { return options_.managed; }
 
-  // Waits for its turn. conflict: closed meanwhile, ask for the model's endpoint again;
-  // unavailable (with Retry-After): the queue is full; timeout: waited too long; cancelled.
-  net::Task<Result<Lease>> acquire();
+  // Empty when it is full or closed.
+  Lease try_acquire();
+  bool has_place() const;
+  bool may_have_place() const;  // the same without a lock; may be wrong a moment later
 
   void close();
   bool close_if_idle(std::chrono::milliseconds idle);
-  void expire(std::chrono::milliseconds queue_timeout);  // called now and then by the owner
-  bool closed() const;
+  bool closed() const { return closed_.load(std::memory_order_relaxed); }
   EndpointLoad load() const;
+  std::uint32_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+  std::uint32_t capacity() const { return static_cast<std::uint32_t>(options_.capacity); }
+
+  // What the health checks say: a down endpoint gets no requests; one that comes back gets only a
+  // share (0..1) of its capacity for a while.
+  void set_health(bool up, double share);
+  bool up() const { return up_.load(std::memory_order_relaxed); }
+  double share() const { return share_.load(std::memory_order_relaxed); }
 
  private:
   friend class Lease;
-  using Turn = net::OneShot<Result<void>>;
-  void release();
-  void wake(const std::vector<Slots::Ticket>& tickets, const Error& error);
+  void release(bool used);
 
   EndpointName name_;
   const bindings::Binding& binding_;
   bindings::EndpointAddress address_;
-  bool managed_;
+  EndpointOptions options_;
+  // Mirrors for those who choose among many without a lock.
+  std::atomic<std::uint32_t> in_flight_{0};
+  std::atomic<bool> closed_{false};
+  std::atomic<bool> up_{true};
+  std::atomic<double> share_{1.0};
   mutable std::mutex mutex_;
   Slots slots_;
-  std::map<Slots::Ticket, std::shared_ptr<Turn>> turns_;
 };
 
 }  // namespace corral::gateway

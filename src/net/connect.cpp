@@ -47,7 +47,8 @@ Result<Addresses> look_up(const std::string& host, std::uint16_t port, int flags
 }
 
 Error connect_timeout(const HttpTarget& target) {
-  return fail(ErrorCode::timeout, fmt::format("connecting to {} took too long", target.key()));
+  return fail(ErrorCode::timeout, fmt::format("connecting to {} took too long", target.key()))
+      .field(std::string(kConnectTimeout));
 }
 
 Error cancelled_connect() {
@@ -139,7 +140,7 @@ namespace {
 using Looked = OneShot<Result<Addresses>>;
 
 void look_up_expired(void* slot) {
-  static_cast<Looked*>(slot)->fulfil(fail(ErrorCode::timeout, "the name look-up took too long"));
+  static_cast<Looked*>(slot)->fulfil(fail(ErrorCode::timeout, "the name look-up took too long").field(std::string(kConnectTimeout)));
 }
 
 Task<Result<Addresses>> resolve(Shard& shard, Resolver& resolver, std::string host,

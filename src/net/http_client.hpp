@@ -57,6 +57,11 @@ struct ClientRequest {
   bool event_stream = false;               // the connection will not be pooled afterwards
 };
 
+// What a `timeout` error's param says.
+inline constexpr std::string_view kConnectTimeout = "connect";
+inline constexpr std::string_view kFirstByteTimeout = "first_byte";
+inline constexpr std::string_view kBetweenBytesTimeout = "between_bytes";
+
 // One answer under way. Destroying it before the end closes the connection, which is how a request
 // is cancelled upstream.
 class ClientResponse {

@@ -119,4 +119,31 @@ Task<T> run_blocking(BlockingPool& pool, std::function<T()> work) {
   co_return std::move(*value);
 }
 
+// Runs `work` on another shard and resumes on the calling one. Not cancellable.
+template <class T>
+Task<T> call_on(Shard& shard, std::function<T()> work) {
+  auto slot = OneShot<T>::create();
+  shard.post([slot, work = std::move(work)] { slot->fulfil(work()); });
+  auto value = co_await slot->wait_uncancellable();
+  co_return std::move(*value);
+}
+
+template <class T>
+Task<void> fulfil_optional(Task<T> task, std::shared_ptr<OneShot<std::optional<T>>> slot) {
+  T value = co_await std::move(task);
+  slot->fulfil(std::optional<T>(std::move(value)));
+}
+
+// Runs a coroutine within the group of another shard and resumes on the calling one. Nothing when
+// the group was closed, or when the caller was cancelled: the coroutine goes on all the same.
+template <class T>
+Task<std::optional<T>> run_on(Shard& shard, TaskGroup& group, std::function<Task<T>()> work) {
+  auto slot = OneShot<std::optional<T>>::create();
+  shard.post([slot, &group, work = std::move(work)] {
+    if (!group.spawn(fulfil_optional(work(), slot))) slot->fulfil(std::nullopt);
+  });
+  auto value = co_await slot->wait();
+  co_return value ? std::move(*value) : std::nullopt;
+}
+
 }  // namespace corral::net

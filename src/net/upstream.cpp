@@ -68,11 +68,11 @@ Error UpstreamConnection::broken(std::string what) {
 }
 
 // Why a wait ended without the stream being ready.
-Task<Error> UpstreamConnection::wait_failed(const char* what) {
+Task<Error> UpstreamConnection::wait_failed(const char* what, std::string_view param) {
   auto state = co_await asio::this_coro::cancellation_state;
   broken_ = true;
   stream_->close();
-  if (timed_out_) co_return fail(ErrorCode::timeout, what);
+  if (timed_out_) co_return fail(ErrorCode::timeout, what).field(std::string(param));
   if (state.cancelled() != asio::cancellation_type::none) {
     co_return fail(ErrorCode::cancelled, "the request to the upstream was cancelled");
   }
@@ -142,7 +142,8 @@ Task<Result<void>> UpstreamConnection::send_rest() {
     } else {
       ready = co_await stream_->wait(Direction::write);
     }
-    if (!ready) co_return co_await wait_failed("the upstream did not take the request in time");
+    if (!ready) co_return co_await wait_failed("the upstream did not take the request in time",
+                                               kFirstByteTimeout);
   } while (send_some().status == IoStatus::would_block);
   co_return Result<void>();
 }
@@ -200,11 +201,12 @@ Task<Result<void>> UpstreamConnection::read_head() {
     if (parser_.head_done()) co_return Result<void>();
     bool ready = co_await stream_->wait(Direction::read);
     if (!ready && (timed_out_ || !stream_->is_open())) {
-      co_return co_await wait_failed("the upstream did not begin to answer in time");
+      co_return co_await wait_failed("the upstream did not begin to answer in time",
+                                     kFirstByteTimeout);
     }
     auto state = co_await asio::this_coro::cancellation_state;
     if (state.cancelled() != asio::cancellation_type::none) {
-      co_return co_await wait_failed("cancelled");
+      co_return co_await wait_failed("cancelled", {});
     }
     auto result = receive();
     if (result.status == IoStatus::ok || result.status == IoStatus::would_block) continue;
@@ -241,7 +243,8 @@ Task<Result<std::string_view>> UpstreamConnection::read_some() {
       bool ready = co_await stream_->wait(Direction::read);
       deadline_.clear();
       if (!ready)
-        co_return co_await wait_failed("the upstream stopped in the middle of its answer");
+        co_return co_await wait_failed("the upstream stopped in the middle of its answer",
+                                       kBetweenBytesTimeout);
       continue;
     }
     if (result.status == IoStatus::end) parser_.end_of_input();

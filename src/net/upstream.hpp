@@ -49,7 +49,7 @@ class UpstreamConnection {
   Task<Result<void>> read_head();
   IoResult receive();
   bool early_answer();
-  Task<Error> wait_failed(const char* what);
+  Task<Error> wait_failed(const char* what, std::string_view param);
   Error broken(std::string what);
 
   std::unique_ptr<Stream> stream_;

@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "gateway/dispatcher.hpp"
+#include "gateway/flight.hpp"
 #include "models/model_list.hpp"
 
 namespace corral::scheduler {
@@ -32,7 +32,7 @@ struct ModelStatus {
   std::uint64_t context_length = 0;  // trained, tokens
   std::chrono::system_clock::time_point modified;
   std::vector<std::string> aliases;
-  std::string endpoint;  // for ModelSource::endpoint
+  std::string endpoint;  // for ModelSource::endpoint: their names
 };
 
 struct Catalog {

@@ -30,7 +30,7 @@ DeployedModel::Meters DeployedModel::make_meters(telemetry::Metrics& metrics,
                       labels),
       metrics.gauge("corral_engine_ready", "1 while the engine serves.", labels),
       metrics.gauge("corral_engine_in_flight", "Requests at the engine.", labels),
-      metrics.gauge("corral_engine_waiting", "Requests waiting for a place at the engine.",
+      metrics.gauge("corral_engine_waiting", "Requests waiting for the engine to be ready.",
                     labels)};
 }
 
@@ -38,7 +38,7 @@ void DeployedModel::measure() const {
   auto load = endpoint_ ? endpoint_->load() : gateway::EndpointLoad{};
   meters_.ready.set(endpoint_ ? 1 : 0);
   meters_.in_flight.set(static_cast<double>(load.in_flight));
-  meters_.waiting.set(static_cast<double>(load.waiting));
+  meters_.waiting.set(static_cast<double>(waiters_.size()));
 }
 
 void DeployedModel::want(Waiter waiter) {
@@ -51,7 +51,7 @@ void DeployedModel::want(Waiter waiter) {
 
 void DeployedModel::unload(Error why) { perform(core_.unload(std::move(why))); }
 
-void DeployedModel::sweep(std::chrono::milliseconds queue_timeout) {
+void DeployedModel::sweep() {
   measure();
   if (endpoint_ == nullptr || core_.state() != DeploymentState::ready) return;
   if (endpoint_->closed()) {
@@ -63,7 +63,6 @@ void DeployedModel::sweep(std::chrono::milliseconds queue_timeout) {
     parts_.changed();
     return;
   }
-  endpoint_->expire(queue_timeout);
   if (idle_timeout_.count() > 0 && endpoint_->close_if_idle(idle_timeout_)) {
     unload(fail(ErrorCode::unavailable, "the model was unloaded because nobody used it"));
   }
@@ -100,10 +99,10 @@ void DeployedModel::open_endpoint() {
   address.target.host = address_->host;
   address.target.port = address_->port;
   address.api_key = address_->api_key.value;
-  gateway::EndpointLimits limits{spec_.slots, parts_.queue_limit};
   EndpointName name(fmt::format("{}:{}", model_, address_->port));
   endpoint_ = std::make_shared<gateway::Endpoint>(std::move(name), parts_.binding,
-                                                  std::move(address), limits, true);
+                                                  std::move(address),
+                                                  gateway::EndpointOptions{spec_.slots, true, parts_.place_freed});
   closed_seen_.reset();
 }
 

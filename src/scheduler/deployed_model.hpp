@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engines/instance.hpp"
-#include "gateway/dispatcher.hpp"
+#include "gateway/flight.hpp"
 #include "net/one_shot.hpp"
 #include "scheduler/core/deployment.hpp"
 #include "telemetry/metrics.hpp"
@@ -20,7 +20,7 @@ struct DeploymentParts {
   engines::InstanceServices engine;
   telemetry::Metrics& metrics;
   const bindings::Binding& binding;
-  std::size_t queue_limit;
+  std::function<void()> place_freed;
   std::function<void()> changed;  // state or endpoint are different now
 };
 
@@ -36,7 +36,7 @@ class DeployedModel {
   // Unloads when nobody used it for the idle time; replaces an endpoint that a caller closed
   // because the connection was refused, though the instance says it is well. Called every second or
   // so.
-  void sweep(std::chrono::milliseconds queue_timeout);
+  void sweep();
   // The next start uses this; another file unloads the model at once.
   void update(engines::InstanceSpec spec, std::chrono::milliseconds idle_timeout);
 

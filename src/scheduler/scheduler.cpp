@@ -20,7 +20,6 @@ Scheduler::Scheduler(SchedulerParts parts, std::shared_ptr<const config::Setting
 Scheduler::~Scheduler() = default;
 
 net::Task<Result<void>> Scheduler::start() {
-  impl_->make_endpoints();
   CORRAL_CO_CHECK(co_await impl_->watch_models());
   impl_->publish();
   impl_->parts.shards.control().every(kSweep, [weak = std::weak_ptr(impl_)] {
@@ -33,6 +32,12 @@ net::Task<Result<void>> Scheduler::start() {
 void Scheduler::reload(std::shared_ptr<const config::Settings> settings) {
   impl_->reload(std::move(settings));
 }
+
+void Scheduler::set_routed(std::vector<ModelStatus> models) {
+  impl_->set_routed(std::move(models));
+}
+
+void Scheduler::restart(const std::string& model) { impl_->restart(model); }
 
 net::Task<void> Scheduler::stop() { co_await impl_->stop(); }
 

@@ -1,5 +1,5 @@
-// Owns the models that can be served here: finds them in the model folder and in the configured
-// endpoints, starts an engine for the first request, stops it when idle, restarts it after a crash.
+// Owns the models that can be served here: finds them in the model folder, starts an engine for the
+// first request, stops it when idle, restarts it after a crash.
 //
 // Each (model, purpose) is one deployment with one instance. Embeddings run in an instance of their
 // own, since the engine pools differently; the weights are shared by mmap.
@@ -8,6 +8,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,7 +16,8 @@
 #include <vector>
 
 #include "config/settings.hpp"
-#include "gateway/dispatcher.hpp"
+#include "gateway/flight.hpp"
+#include "gateway/route_table.hpp"
 #include "net/shard.hpp"
 #include "scheduler/catalog.hpp"
 #include "sys/clock.hpp"
@@ -68,7 +70,11 @@ struct SchedulerParts {
   sys::Files& files;
   sys::Processes& processes;
   const bindings::BindingSet& bindings;
-  sys::Path cache_folder;  // where built engines lie
+  sys::Path cache_folder;             // where built engines lie
+  std::function<void()> place_freed;  // a request left an engine; on any thread
+  std::function<std::size_t(const std::string& model)> waiting;  // requests in its queue
+  // Which models there are has changed; on the control shard.
+  std::function<void(std::vector<gateway::LocalModel>)> local_models;
 };
 
 class Scheduler final : public gateway::EndpointSource {
@@ -76,11 +82,15 @@ class Scheduler final : public gateway::EndpointSource {
   Scheduler(SchedulerParts parts, std::shared_ptr<const config::Settings> settings);
   ~Scheduler() override;
 
-  // Reads the model folder, makes the configured endpoints, begins to watch, preloads.
+  // Reads the model folder, begins to watch, preloads.
   net::Task<Result<void>> start();
-  // New settings: model defaults and aliases hold from the next start of an instance on; endpoints
-  // are replaced. Control shard.
+  // New settings: model defaults and aliases hold from the next start of an instance on. Control
+  // shard.
   void reload(std::shared_ptr<const config::Settings> settings);
+  // The public names that routes answer, for the catalog. Control shard.
+  void set_routed(std::vector<ModelStatus> models);
+  // Its engines answer nothing but failures: they are started anew. Control shard.
+  void restart(const std::string& model);
   // Stops every instance. Control shard.
   net::Task<void> stop();
 

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 #include <algorithm>
+#include <set>
 
 #include "models/memory_estimate.hpp"
 #include "sys/host.hpp"
@@ -34,47 +35,13 @@ models::MemoryEstimate estimate(const models::GgufMetadata& metadata,
   return models::estimate_memory(metadata, request);
 }
 
-// "public=backend" rewrites the name at the endpoint.
-std::pair<std::string, std::string> split_name(const std::string& entry) {
-  auto at = entry.find('=');
-  if (at == std::string::npos) return {entry, entry};
-  return {entry.substr(0, at), entry.substr(at + 1)};
-}
-
 }  // namespace
 
 Scheduler::Impl::Impl(SchedulerParts p, std::shared_ptr<const config::Settings> s)
     : parts(std::move(p)),
       settings(std::move(s)),
       current(std::make_shared<const Catalog>()),
-      catalog(parts.shards, current),
-      started(parts.clock.wall()) {}
-
-void Scheduler::Impl::make_endpoints() {
-  remote.clear();
-  for (const auto& wanted : settings->endpoints) {
-    auto target = net::parse_target(wanted.url);
-    const auto* binding = parts.bindings.find(wanted.binding);
-    if (!target || binding == nullptr) {
-      parts.log.error("an endpoint cannot be used",
-                      {{"endpoint", wanted.name},
-                       {"error", target ? "unknown binding" : target.error().describe()}});
-      continue;
-    }
-    target->idle_limit = wanted.idle_timeout;
-    bindings::EndpointAddress address{std::move(*target), wanted.api_key.value};
-    auto endpoint = std::make_shared<gateway::Endpoint>(
-        EndpointName(wanted.name), *binding, std::move(address),
-        gateway::EndpointLimits{wanted.capacity, settings->gateway.queue_limit}, false);
-    for (const auto& entry : wanted.models) {
-      auto [name, backend] = split_name(entry);
-      if (!remote.emplace(name, RemoteModel{endpoint, backend}).second) {
-        parts.log.warn("a model is served by several endpoints; the first is used",
-                       {{"model", name}, {"endpoint", wanted.name}});
-      }
-    }
-  }
-}
+      catalog(parts.shards, current) {}
 
 net::Task<Result<void>> Scheduler::Impl::watch_models() {
   sys::Path folder = settings->models.directory;
@@ -101,6 +68,7 @@ void Scheduler::Impl::models_changed(models::Snapshot fresh) {
       model->unload(fail(ErrorCode::not_found, "the model's file is gone").field("model"));
     }
   }
+  tell_models();
   publish();
 }
 
@@ -116,9 +84,7 @@ void Scheduler::Impl::preload() {
 }
 
 void Scheduler::Impl::reload(std::shared_ptr<const config::Settings> s) {
-  auto before = std::exchange(settings, std::move(s));
-  for (auto& [name, model] : remote) model.endpoint->close();
-  make_endpoints();
+  settings = std::move(s);
   if (list)
     models_changed(list);
   else
@@ -126,8 +92,32 @@ void Scheduler::Impl::reload(std::shared_ptr<const config::Settings> s) {
 }
 
 void Scheduler::Impl::sweep() {
-  for (auto& [key, model] : deployed) model->sweep(settings->gateway.queue_timeout);
-  for (auto& [name, model] : remote) model.endpoint->expire(settings->gateway.queue_timeout);
+  for (auto& [key, model] : deployed) model->sweep();
+}
+
+void Scheduler::Impl::set_routed(std::vector<ModelStatus> models) {
+  routed = std::move(models);
+  publish();
+}
+
+void Scheduler::Impl::restart(const std::string& name) {
+  for (auto& [key, model] : deployed) {
+    if (key.first != name || model->state().state() != DeploymentState::ready) continue;
+    parts.log.warn("the engine answers nothing but failures and is started anew",
+                   {{"model", name}});
+    model->unload(fail(ErrorCode::unavailable, "the engine is being started anew"));
+    model->want(net::OneShot<Result<gateway::Target>>::create());
+  }
+}
+
+// Which models there are decides about routes.
+void Scheduler::Impl::tell_models() {
+  if (!parts.local_models || !list) return;
+  std::vector<gateway::LocalModel> models;
+  for (const auto& entry : list->entries()) {
+    if (entry.usable()) models.push_back({entry.name, aliases_of(entry.name)});
+  }
+  parts.local_models(std::move(models));
 }
 
 net::Task<void> Scheduler::Impl::stop() {
@@ -187,7 +177,7 @@ DeployedModel& Scheduler::Impl::deployment(const models::ModelEntry& entry,
        parts.cache_folder, sys::host_facts().physical_cores},
       parts.metrics,
       *parts.bindings.find("llamacpp"),
-      settings->gateway.queue_limit,
+      parts.place_freed,
       [this] { publish(); }};
   auto made = std::make_unique<DeployedModel>(
       std::move(shared), entry.name, spec_for(entry, purpose), idle_timeout_of(entry.name));
@@ -206,16 +196,13 @@ void Scheduler::Impl::want(const std::string& name, inference::Operation operati
     waiter->fulfil(std::unexpected(current->unknown_model(name)));
     return;
   }
-  if (status->source == ModelSource::endpoint) {
-    const auto& model = remote.at(status->name);
-    waiter->fulfil(gateway::Target{model.endpoint, model.backend_model});
-    return;
-  }
-  const auto* entry = list->find(status->name);
+  // A route may stand before a model of the same name and lead to it.
+  const auto* entry = list ? list->find(status->name) : nullptr;
   if (entry == nullptr || !entry->usable()) {
     waiter->fulfil(
         std::unexpected(fail(ErrorCode::unavailable,
-                             fmt::format("the model '{}' cannot be used: {}", name, status->error))
+                             fmt::format("the model '{}' cannot be used here{}{}", name,
+                                         status->error.empty() ? "" : ": ", status->error))
                             .field("model")));
     return;
   }
@@ -260,7 +247,10 @@ Result<ModelDetails> Scheduler::Impl::details(const std::string& name) {
 Result<void> Scheduler::Impl::unload(const std::string& name) {
   const ModelStatus* status = current->find(name);
   if (status == nullptr) return current->unknown_model(name);
-  if (status->source == ModelSource::endpoint) {
+  // A model that routes answer may still be one of ours behind them.
+  bool ours = std::ranges::any_of(
+      deployed, [&](const auto& each) { return each.first.first == status->name; });
+  if (status->source == ModelSource::endpoint && !ours) {
     return fail(ErrorCode::conflict, fmt::format("'{}' runs at the endpoint '{}', not here",
                                                  status->name, status->endpoint));
   }
@@ -288,10 +278,10 @@ std::vector<InstanceStatus> Scheduler::Impl::instances() {
     status.resident_bytes = info.resident_bytes;
     status.cpu_seconds = std::chrono::duration<double>(info.cpu_time).count();
     status.restarts = info.restarts;
+    if (parts.waiting) status.waiting = parts.waiting(key.first);
     if (const auto& endpoint = model->endpoint()) {
       auto load = endpoint->load();
       status.in_flight = load.in_flight;
-      status.waiting = load.waiting;
       status.requests_total = load.served;
       if (model->idle_timeout().count() > 0 && load.in_flight == 0) {
         auto left = load.last_used + model->idle_timeout() - parts.clock.now();
@@ -331,25 +321,19 @@ std::shared_ptr<Catalog> Scheduler::Impl::make_catalog() const {
       if (embedding) fresh->embedding_targets.emplace(each, target);
     }
   };
-  for (const auto& [name, model] : remote) {
-    ModelStatus status;
-    status.name = name;
-    status.source = ModelSource::endpoint;
-    status.state = ModelState::ready;
-    status.endpoint = model.endpoint->name().str();
-    status.aliases = aliases_of(name);
-    status.modified = started;
-    fresh->models.push_back(std::move(status));
-    add_target(name, {model.endpoint, model.backend_model}, true, true);
+  std::set<std::string_view> hidden;  // models of our own behind a route of the same name
+  for (const auto& model : routed) {
+    hidden.insert(model.name);
+    fresh->models.push_back(model);
   }
   if (list) {
     for (const auto& entry : list->entries()) {
-      if (entry.state == models::ModelState::incomplete || remote.contains(entry.name)) continue;
+      if (entry.state == models::ModelState::incomplete || hidden.contains(entry.name)) continue;
       fresh->models.push_back(status_of(entry));
     }
   }
   for (const auto& [key, model] : deployed) {
-    if (model->endpoint() == nullptr || remote.contains(key.first)) continue;
+    if (model->endpoint() == nullptr) continue;
     bool embedding = key.second == engines::Purpose::embedding;
     add_target(key.first, {model->endpoint(), key.first}, !embedding, embedding);
   }

@@ -16,20 +16,16 @@ namespace corral::scheduler {
 
 struct Scheduler::Impl {
   using Key = std::pair<std::string, engines::Purpose>;
-  // A model that a configured endpoint serves.
-  struct RemoteModel {
-    std::shared_ptr<gateway::Endpoint> endpoint;
-    std::string backend_model;
-  };
-
   Impl(SchedulerParts p, std::shared_ptr<const config::Settings> s);
 
-  void make_endpoints();
   net::Task<Result<void>> watch_models();
   void models_changed(models::Snapshot list);
   void preload();
   void reload(std::shared_ptr<const config::Settings> s);
   void sweep();
+  void set_routed(std::vector<ModelStatus> models);
+  void restart(const std::string& name);
+  void tell_models();
   net::Task<void> stop();
 
   void want(const std::string& name, inference::Operation operation,
@@ -52,10 +48,9 @@ struct Scheduler::Impl {
   std::shared_ptr<const Catalog> current;  // what was published last
   net::Snapshot<Catalog> catalog;
   models::Snapshot list;
-  std::map<std::string, RemoteModel> remote;
+  std::vector<ModelStatus> routed;  // public names that routes answer
   std::map<Key, std::unique_ptr<DeployedModel>> deployed;
   std::unique_ptr<ModelWatch> watch;
-  sys::Wall started;
   bool stopping = false;
 };
 

@@ -3,6 +3,7 @@
 // passed on as they come, one send for each read.
 #pragma once
 
+#include "api/caller.hpp"
 #include "api/router.hpp"
 #include "gateway/dispatcher.hpp"
 #include "net/snapshot.hpp"
@@ -13,8 +14,8 @@ namespace corral::api::openai {
 class OpenAiSurface {
  public:
   OpenAiSurface(gateway::Dispatcher& dispatcher, scheduler::Scheduler& scheduler,
-                const net::Snapshot<gateway::CallLimits>& limits)
-      : dispatcher_(dispatcher), scheduler_(scheduler), limits_(limits) {}
+                const net::Snapshot<CallerRules>& rules)
+      : dispatcher_(dispatcher), scheduler_(scheduler), rules_(rules) {}
 
   void add_routes(Router& router);
 
@@ -22,10 +23,11 @@ class OpenAiSurface {
   net::Task<void> generate(Call& call, inference::Operation operation);
   net::Task<void> list_models(Call& call);
   net::Task<void> one_model(Call& call);
+  void note_model(CallNotes& notes, std::string_view name) const;
 
   gateway::Dispatcher& dispatcher_;
   scheduler::Scheduler& scheduler_;
-  const net::Snapshot<gateway::CallLimits>& limits_;
+  const net::Snapshot<CallerRules>& rules_;
 };
 
 }  // namespace corral::api::openai

@@ -1,5 +1,9 @@
 #include "bindings/openai/answer.hpp"
 
+#include <fmt/core.h>
+
+#include "base/text.hpp"
+#include "bindings/openai/body_fields.hpp"
 #include "bindings/openai/upstream_error.hpp"
 #include "bindings/openai/usage_scan.hpp"
 
@@ -17,6 +21,19 @@ std::string_view value_of(std::string_view event, std::string_view key) {
   if (at == std::string_view::npos || event[at] != ':') return {};
   at = event.find_first_not_of(" \t", at + 1);
   return at == std::string_view::npos ? std::string_view{} : event.substr(at);
+}
+
+// The JSON string that `value` begins with, quotes included; empty if it is none.
+std::string_view string_at(std::string_view value) {
+  if (!value.starts_with('"')) return {};
+  for (std::size_t i = 1; i < value.size(); ++i) {
+    if (value[i] == '\\') {
+      ++i;
+    } else if (value[i] == '"') {
+      return value.substr(0, i + 1);
+    }
+  }
+  return {};
 }
 
 // Does this event carry text or a tool call? Cheap: the event is not parsed.
@@ -51,7 +68,15 @@ StreamAnswer::StreamAnswer(std::unique_ptr<net::ClientResponse> response, Stream
 
 net::Task<Result<bool>> StreamAnswer::read_more() {
   auto bytes = co_await response_->read_some();
-  if (!bytes) co_return std::unexpected(std::move(bytes).error());
+  if (!bytes) {
+    Error error = std::move(bytes).error();
+    if (error.code == ErrorCode::timeout) {
+      error.message = fmt::format("no token came for {} within the answer (between_tokens_timeout)",
+                                  format_duration(options_.between_tokens));
+      error.param.clear();
+    }
+    co_return std::unexpected(std::move(error));
+  }
   if (bytes->empty()) co_return false;
   CORRAL_CO_CHECK(splitter_.feed(*bytes));
   co_return true;
@@ -86,6 +111,19 @@ Error StreamAnswer::ended_early() const {
       .hint("send the request again");
 }
 
+// The client asked for a public name, and gets that back.
+void StreamAnswer::forward(std::string_view event) {
+  std::string_view name;
+  if (!options_.public_model.empty()) name = string_at(value_of(event, R"("model")"));
+  if (name.empty()) {
+    out_.append(event);
+    return;
+  }
+  auto at = static_cast<std::size_t>(name.data() - event.data());
+  out_.append(event.substr(0, at)).append(options_.public_model);
+  out_.append(event.substr(at + name.size()));
+}
+
 net::Task<Result<std::string_view>> StreamAnswer::next_bytes() {
   out_.clear();
   if (failure_) co_return std::unexpected(*failure_);
@@ -96,7 +134,7 @@ net::Task<Result<std::string_view>> StreamAnswer::next_bytes() {
     if (!*more) co_return std::unexpected(ended_early());
     while (auto event = splitter_.next()) {
       Verdict verdict = inspect(*event);
-      if (verdict == Verdict::forward) out_.append(*event);
+      if (verdict == Verdict::forward) forward(*event);
       if (verdict == Verdict::fail) break;
     }
     if (failure_ && out_.empty()) co_return std::unexpected(*failure_);
@@ -124,8 +162,9 @@ net::Task<Result<std::optional<inference::Event>>> StreamAnswer::next_event() {
   co_return event;
 }
 
-DocumentAnswer::DocumentAnswer(std::unique_ptr<net::ClientResponse> response)
-    : response_(std::move(response)) {}
+DocumentAnswer::DocumentAnswer(std::unique_ptr<net::ClientResponse> response,
+                               std::string public_model)
+    : response_(std::move(response)), public_model_(std::move(public_model)) {}
 
 net::Task<Result<std::string_view>> DocumentAnswer::next_bytes() {
   if (given_) co_return std::string_view{};
@@ -137,6 +176,15 @@ net::Task<Result<std::string_view>> DocumentAnswer::next_bytes() {
     co_return std::unexpected(fail(ErrorCode::upstream, "the backend's answer is empty"));
   first_token_at_ = std::chrono::steady_clock::now();
   scan_usage(document_, usage_);
+  if (!public_model_.empty()) {
+    constexpr std::string_view kModel[] = {"model"};
+    auto found = find_fields(document_, kModel);
+    if (!found) {
+      co_return std::unexpected(fail(ErrorCode::upstream, "the backend's answer is not JSON"));
+    }
+    const auto& place = found->places.front();
+    if (place.present()) document_.replace(place.begin, place.size, public_model_);
+  }
   co_return std::string_view(document_);
 }
 

@@ -14,6 +14,8 @@ namespace corral::bindings::openai {
 struct StreamOptions {
   bool relayable = true;       // the client asked for a stream in this dialect
   bool hide_progress = false;  // drop llama.cpp's prompt_progress events, which we asked for
+  std::string public_model;    // as JSON; put in place of the backend's name when not empty
+  std::chrono::milliseconds between_tokens{60'000};  // for the message when it passes
 };
 
 class StreamAnswer final : public Answer {
@@ -32,6 +34,7 @@ class StreamAnswer final : public Answer {
   enum class Verdict { forward, drop, fail };
   net::Task<Result<bool>> read_more();      // false at the end of the body
   Verdict inspect(std::string_view event);  // reads what passes by
+  void forward(std::string_view event);
   Error ended_early() const;
 
   std::unique_ptr<net::ClientResponse> response_;
@@ -51,7 +54,8 @@ class StreamAnswer final : public Answer {
 class DocumentAnswer final : public Answer {
  public:
   // `relayable` answers are passed on as read; `limit` bounds what is kept to find the usage.
-  explicit DocumentAnswer(std::unique_ptr<net::ClientResponse> response);
+  explicit DocumentAnswer(std::unique_ptr<net::ClientResponse> response,
+                          std::string public_model = {});
 
   bool relayable() const override { return true; }
   net::Task<Result<std::string_view>> next_bytes() override;
@@ -63,6 +67,7 @@ class DocumentAnswer final : public Answer {
 
  private:
   std::unique_ptr<net::ClientResponse> response_;
+  std::string public_model_;
   std::string document_;
   bool given_ = false;
   inference::Usage usage_;

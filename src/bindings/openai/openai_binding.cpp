@@ -1,6 +1,10 @@
 #include "bindings/openai/openai_binding.hpp"
 
+#include <fmt/core.h>
+#include <boost/json/value.hpp>
+
 #include "base/json.hpp"
+#include "base/text.hpp"
 #include "base/time_text.hpp"
 #include "bindings/openai/answer.hpp"
 #include "bindings/openai/rewrite.hpp"
@@ -21,10 +25,9 @@ std::string_view path_of(inference::Operation operation) {
 }
 
 // People write an endpoint's address as clients want it, with /v1 at the end; both forms are meant.
-std::string_view path_at(const net::HttpTarget& target, inference::Operation operation) {
+std::string_view path_at(const net::HttpTarget& target, std::string_view path) {
   constexpr std::string_view kVersion = "/v1";
-  std::string_view path = path_of(operation);
-  if (target.base_path.ends_with(kVersion)) path.remove_prefix(kVersion.size());
+  if (path.starts_with(kVersion) && target.base_path.ends_with(kVersion)) path.remove_prefix(kVersion.size());
   return path;
 }
 
@@ -57,6 +60,19 @@ net::HttpTimeouts http_timeouts(const CallTimeouts& timeouts) {
   return {timeouts.connect, timeouts.first_token, timeouts.between_tokens};
 }
 
+// Says which of our limits a timeout was.
+Error named(Error error, const CallTimeouts& timeouts) {
+  if (error.code != ErrorCode::timeout) return error;
+  if (error.param == net::kConnectTimeout) {
+    error.message += fmt::format(" (connect_timeout, {})", format_duration(timeouts.connect));
+  } else if (error.param == net::kFirstByteTimeout) {
+    error.message = fmt::format("the first token did not come within {} (first_token_timeout)",
+                                format_duration(timeouts.first_token));
+  }
+  error.param.clear();
+  return error;
+}
+
 bool is_event_stream(const net::ClientResponse& response) {
   auto type = response.headers().get("content-type");
   return type && type->starts_with("text/event-stream");
@@ -79,12 +95,12 @@ net::Task<Result<std::unique_ptr<Answer>>> OpenAiBinding::open(const EndpointAdd
 
   net::ClientRequest call;
   call.method = "POST";
-  call.path = path_at(address.target, request.operation);
+  call.path = path_at(address.target, path_of(request.operation));
   call.headers = &headers;
   call.body = body.parts();
   call.event_stream = stream;
   auto response = co_await net::shard_client().send(address.target, call, http_timeouts(timeouts));
-  if (!response) co_return std::unexpected(std::move(response).error());
+  if (!response) co_return std::unexpected(named(std::move(response).error(), timeouts));
 
   int status = (*response)->status();
   if (status != 200) {
@@ -101,14 +117,69 @@ net::Task<Result<std::unique_ptr<Answer>>> OpenAiBinding::open(const EndpointAdd
         fail(ErrorCode::upstream,
              stream ? "the backend did not stream its answer" : "the backend streamed its answer"));
   }
+  std::string public_model;
+  if (request.backend_model != request.model.str()) {
+    public_model = json::quoted(request.model.str());
+  }
   std::unique_ptr<Answer> answer;
   if (stream) {
-    StreamOptions options{request.stream, adds_progress(request, quirks_, stream)};
+    StreamOptions options{request.stream, adds_progress(request, quirks_, stream),
+                          std::move(public_model), timeouts.between_tokens};
     answer = std::make_unique<StreamAnswer>(std::move(*response), options);
   } else {
-    answer = std::make_unique<DocumentAnswer>(std::move(*response));
+    answer = std::make_unique<DocumentAnswer>(std::move(*response), std::move(public_model));
   }
   co_return answer;
+}
+
+net::Task<Result<void>> OpenAiBinding::probe(const EndpointAddress& address,
+                                             std::chrono::milliseconds timeout) const {
+  net::Headers headers;
+  headers.add("accept", "application/json");
+  if (!address.api_key.empty()) headers.add("authorization", "Bearer " + address.api_key);
+  net::ClientRequest call;
+  call.path = path_at(address.target, quirks_.probe_path);
+  call.headers = &headers;
+  net::HttpTimeouts timeouts{timeout, timeout, timeout};
+  auto response = co_await net::shard_client().send(address.target, call, timeouts);
+  if (!response) co_return std::unexpected(std::move(response).error());
+  int status = (*response)->status();
+  auto body = co_await (*response)->read_all(kLargestRefusal);
+  if (!body) co_return std::unexpected(std::move(body).error());
+  // A server without this path is there all the same; one that refuses our key is of no use.
+  bool well = status < 500 && status != 401 && status != 403;
+  if (well) co_return Result<void>();
+  co_return std::unexpected(error_from_payload(*body, status));
+}
+
+net::Task<Result<void>> OpenAiBinding::validate(const EndpointAddress& address, std::string model,
+                                                CallTimeouts timeouts) const {
+  std::string body =
+      R"({"model":)" + json::quoted(model) +
+      R"(,"messages":[{"role":"user","content":"Hello"}],"max_tokens":1,"stream":false})";
+  inference::Request request;
+  request.model = ModelName(model);
+  request.backend_model = std::move(model);
+  request.request_id = "corral-validation";
+  request.body = body;
+  auto answer = co_await open(address, request, timeouts);
+  if (!answer) {
+    // A model that does no chat says so, which shows that it is well enough.
+    auto code = answer.error().code;
+    if (code == ErrorCode::invalid_argument || code == ErrorCode::unsupported) {
+      co_return Result<void>();
+    }
+    co_return std::unexpected(std::move(answer).error());
+  }
+  if ((*answer)->relayable()) {
+    CORRAL_CO_TRY(auto document, co_await (*answer)->next_bytes());
+    if (json::parse(document)) co_return Result<void>();
+    co_return std::unexpected(fail(ErrorCode::upstream, "the backend's answer is not JSON"));
+  }
+  for (;;) {
+    CORRAL_CO_TRY(auto event, co_await (*answer)->next_event());
+    if (!event) co_return Result<void>();
+  }
 }
 
 }  // namespace corral::bindings::openai

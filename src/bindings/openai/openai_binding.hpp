@@ -11,6 +11,7 @@ struct Quirks {
   // asked for as a stream, and prefill progress is asked for too, which gives writes in prefill.
   bool always_stream = false;
   bool prefill_progress = false;
+  std::string probe_path = "/v1/models";  // answers quickly, also while all slots are busy
 };
 
 class OpenAiBinding final : public Binding {
@@ -21,6 +22,10 @@ class OpenAiBinding final : public Binding {
   net::Task<Result<std::unique_ptr<Answer>>> open(const EndpointAddress& address,
                                                   const inference::Request& request,
                                                   CallTimeouts timeouts) const override;
+  net::Task<Result<void>> probe(const EndpointAddress& address,
+                                std::chrono::milliseconds timeout) const override;
+  net::Task<Result<void>> validate(const EndpointAddress& address, std::string model,
+                                   CallTimeouts timeouts) const override;
 
  private:
   std::string kind_;

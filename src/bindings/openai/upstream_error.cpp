@@ -76,6 +76,7 @@ Error error_from_payload(std::string_view payload, int status) {
     error.message = fmt::format("the backend answered with status {}", status);
   }
   error.cause = fmt::format("backend status {}", status);
+  error.peer_status = status;
   return error;
 }
 

@@ -1,4 +1,4 @@
-// The scheduler end to end: a folder on disk, configured endpoints, an engine that is a script.
+// The scheduler end to end: a folder on disk, names that routes answer, an engine that is a script.
 #include "scheduler/scheduler.hpp"
 
 #include <gtest/gtest.h>
@@ -63,70 +63,112 @@ TEST(SchedulerModels, DetailsOfAFile) {
   EXPECT_GT(details->memory_estimate_bytes, 0u);
 }
 
-TEST(SchedulerEndpoints, ServeTheNamesTheyWereGiven) {
+ModelStatus routed(std::string name, std::string endpoint, std::vector<std::string> aliases = {}) {
+  ModelStatus status;
+  status.name = std::move(name);
+  status.source = ModelSource::endpoint;
+  status.state = ModelState::ready;
+  status.endpoint = std::move(endpoint);
+  status.aliases = std::move(aliases);
+  return status;
+}
+
+TEST(SchedulerRouted, NamesAreListedButNotServedHere) {
   World world;
   world.put_model("local");
-  world.put_model("shadowed");
-  world.settings.models.settings["public"].aliases = {"nick"};
-  world.add_endpoint("far", "http://127.0.0.1:9/base",
-                     {"plain", "public=backend/name", "shadowed"});
-  world.add_endpoint("second", "http://127.0.0.1:9", {"plain", "mine"});
-  world.add_endpoint("odd", "gopher://x", {"never"});
-  world.add_endpoint("strange", "http://127.0.0.1:9", {"neither"}, "no-such-binding");
   world.start();
-
-  auto target = world.ready("public");
-  ASSERT_NE(target.endpoint, nullptr);
-  EXPECT_EQ(target.backend_model, "backend/name");
-  EXPECT_EQ(target.endpoint->name().str(), "far");
-  EXPECT_FALSE(target.endpoint->managed());
-  EXPECT_EQ(world.ready("public", Operation::embedding).endpoint, target.endpoint);
-  EXPECT_EQ(world.ready("nick").endpoint, target.endpoint);
-  EXPECT_EQ(world.ready("plain").endpoint->name().str(), "far");  // the first one wins
-  EXPECT_EQ(world.ready("mine").endpoint->name().str(), "second");
-  EXPECT_TRUE(world.log->has("several endpoints"));
-
-  // The slow path takes other spellings.
-  auto slow = world.ensure("PUBLIC:latest");
-  ASSERT_TRUE(slow);
-  EXPECT_EQ(slow->backend_model, "backend/name");
-  EXPECT_EQ(world.ensure("Nick")->endpoint, target.endpoint);
-
-  EXPECT_EQ(world.ensure("never").error().code, ErrorCode::not_found);
-  EXPECT_EQ(world.ensure("neither").error().code, ErrorCode::not_found);
-  EXPECT_TRUE(world.log->has("endpoint=odd"));
-  EXPECT_TRUE(world.log->has("endpoint=strange error=unknown binding"));
+  world.set_routed({routed("public", "far, near", {"nick"})});
 
   auto catalog = world.catalog();
-  EXPECT_EQ(catalog->models.size(), 5u);
-  EXPECT_EQ(catalog->find("shadowed")->source, ModelSource::endpoint);
+  ASSERT_EQ(catalog->models.size(), 2u);
   EXPECT_EQ(catalog->find("local")->source, ModelSource::file);
+  ASSERT_NE(catalog->find("NICK:latest"), nullptr);
   EXPECT_EQ(catalog->find("nick")->name, "public");
+  EXPECT_EQ(catalog->find("public")->source, ModelSource::endpoint);
   EXPECT_EQ(catalog->find("public")->state, ModelState::ready);
+  EXPECT_EQ(catalog->find("public")->endpoint, "far, near");
 
+  EXPECT_EQ(world.ready("public").endpoint, nullptr);
+  auto target = world.ensure("public");
+  ASSERT_FALSE(target);
+  EXPECT_EQ(target.error().code, ErrorCode::unavailable);
+  EXPECT_EQ(target.error().param, "model");
   auto refused = world.unload("public");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::conflict);
+  EXPECT_TRUE(refused.error().message.contains("far, near")) << refused.error().message;
+  ASSERT_TRUE(world.details("public"));
   EXPECT_TRUE(world.details("public")->files.empty());
+
+  world.set_routed({});
+  EXPECT_EQ(world.catalog()->find("public"), nullptr);
+  EXPECT_EQ(world.ensure("public").error().code, ErrorCode::not_found);
 }
 
-TEST(SchedulerEndpoints, AReloadReplacesThem) {
+TEST(SchedulerRouted, ARouteMayStandBeforeAModelOfTheSameName) {
   World world;
-  world.add_endpoint("far", "http://127.0.0.1:9", {"a", "b"});
+  world.put_model("tiny");
   world.start();
-  auto before = world.ready("a").endpoint;
-  world.settings.endpoints.clear();
-  world.add_endpoint("near", "http://127.0.0.1:10", {"b", "c"});
-  world.reload();
-  EXPECT_TRUE(before->closed());
-  EXPECT_EQ(world.ready("a").endpoint, nullptr);
-  EXPECT_EQ(world.ensure("a").error().code, ErrorCode::not_found);
-  EXPECT_EQ(world.ready("b").endpoint->name().str(), "near");
-  EXPECT_FALSE(world.ready("b").endpoint->closed());
-  EXPECT_NE(world.ready("c").endpoint, nullptr);
+  world.set_routed({routed("tiny", "local, far")});
+  ASSERT_EQ(world.catalog()->models.size(), 1u);
+  EXPECT_EQ(world.catalog()->find("tiny")->source, ModelSource::endpoint);
+  EXPECT_EQ(world.unload("tiny").error().code, ErrorCode::conflict);  // nothing of it runs here
+  auto target = world.ensure("tiny");
+  ASSERT_TRUE(target) << target.error().describe();
+  EXPECT_EQ(target->backend_model, "tiny");
+  world.settle();
+  EXPECT_EQ(world.ready("tiny").endpoint, target->endpoint);
+  EXPECT_TRUE(world.unload("tiny"));
+  EXPECT_TRUE(target->endpoint->closed());
+  // Without the route it is seen again.
+  world.set_routed({});
+  EXPECT_EQ(world.catalog()->find("tiny")->source, ModelSource::file);
 }
 
-TEST(SchedulerEndpoints, LateAliasesHoldAfterAReload) {
+// The names and aliases that were told last, as "name(alias ...) ...".
+class Told {
+ public:
+  explicit Told(World& world) {
+    world.local_models = [this](std::vector<gateway::LocalModel> models) {
+      std::string text;
+      for (const auto& model : models) {
+        text += text.empty() ? "" : " ";
+        text += model.name;
+        for (const auto& alias : model.aliases) text += "(" + alias + ")";
+      }
+      std::lock_guard lock(mutex_);
+      last_ = std::move(text);
+    };
+  }
+  std::string last() const {
+    std::lock_guard lock(mutex_);
+    return last_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::string last_ = "nothing yet";
+};
+
+TEST(SchedulerModels, AreToldToThoseWhoMakeRoutes) {
+  World world;
+  Told told(world);
+  auto path = world.put_model("tiny");
+  world.put_rubbish("broken");
+  world.settings.models.settings["tiny"].aliases = {"nick"};
+  world.start();
+  EXPECT_EQ(told.last(), "tiny(nick)");
+  world.settings.models.settings["tiny"].aliases = {"other"};
+  world.reload();
+  EXPECT_EQ(told.last(), "tiny(other)");
+  world.put_model("late");
+  EXPECT_TRUE(eventually([&] { return told.last() == "late tiny(other)"; }, kPatience));
+  std::filesystem::remove(path);
+  EXPECT_TRUE(eventually([&] { return told.last() == "late"; }, kPatience)) << told.last();
+  world.end();
+}
+
+TEST(SchedulerModels, LateAliasesHoldAfterAReload) {
   World world;
   world.put_model("tiny");
   world.start();
@@ -210,6 +252,52 @@ TEST(SchedulerEngine, IsUnloadedWhenNobodyUsesIt) {
   ASSERT_TRUE(target);
   EXPECT_TRUE(eventually([&] { return world.in_state("tiny", ModelState::unloaded); }, kPatience));
   EXPECT_TRUE(target->endpoint->closed());
+}
+
+TEST(SchedulerEngine, FreedPlacesAreToldAndWaitersAsked) {
+  World world;
+  std::atomic<int> freed = 0;
+  world.place_freed = [&] { ++freed; };
+  world.waiting = [](const std::string& model) { return model == "tiny" ? std::size_t{7} : 0; };
+  world.put_model("tiny");
+  world.start();
+  auto target = world.ensure("tiny");
+  ASSERT_TRUE(target);
+  auto one = target->endpoint->try_acquire();
+  auto two = target->endpoint->try_acquire();
+  ASSERT_TRUE(one && two);
+  EXPECT_FALSE(target->endpoint->try_acquire());  // two slots
+  auto instances = world.instances();
+  ASSERT_EQ(instances.size(), 1u);
+  EXPECT_EQ(instances[0].waiting, 7u);
+  EXPECT_EQ(instances[0].in_flight, 2u);
+  EXPECT_EQ(freed, 0);
+  one.give_back();
+  EXPECT_EQ(freed, 1);
+  two.give_back_unused();
+  EXPECT_EQ(freed, 2);
+  EXPECT_EQ(world.instances().at(0).requests_total, 1u);
+}
+
+TEST(SchedulerEngine, IsStartedAnewWhenItsAnswersAreNoGood) {
+  World world;
+  world.put_model("tiny");
+  world.start();
+  world.restart("tiny");  // not loaded: nothing to do
+  EXPECT_TRUE(world.in_state("tiny", ModelState::unloaded));
+  auto target = world.ensure("tiny");
+  ASSERT_TRUE(target);
+  int pid = world.instances().at(0).pid;
+  world.restart("another");
+  EXPECT_FALSE(target->endpoint->closed());
+  world.restart("tiny");
+  EXPECT_TRUE(target->endpoint->closed());
+  EXPECT_TRUE(eventually([&] { return world.in_state("tiny", ModelState::ready); }, kPatience));
+  auto fresh = world.ready("tiny").endpoint;
+  ASSERT_NE(fresh, nullptr);
+  EXPECT_NE(fresh, target->endpoint);
+  EXPECT_NE(world.instances().at(0).pid, pid);
+  EXPECT_TRUE(world.log->has("started anew"));
 }
 
 TEST(SchedulerEngine, ThatCannotStartIsReportedAndNotTriedAtOnce) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -58,12 +59,16 @@ class World {
   }
   ~World() { end(); }
 
-  // Change `settings` and put files before this.
-  void start() {
+  // Change `settings` and the callbacks, and put files before this.
+  void make() {
     scheduler = std::make_unique<Scheduler>(
         SchedulerParts{loops.shards(), pool_, telemetry::Logger(log, "scheduler"), metrics, clock_,
-                       *files_, *processes_, bindings_, folder / "cache"},
+                       *files_, *processes_, bindings_, folder / "cache", place_freed, waiting,
+                       local_models},
         shared_settings());
+  }
+  void start() {
+    if (!scheduler) make();
     auto started = loops.run(loops.shards().control(), scheduler->start());
     ASSERT_TRUE(started) << started.error().describe();
     settle();
@@ -90,14 +95,20 @@ class World {
     std::filesystem::last_write_time(
         path, std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
   }
-  void add_endpoint(const std::string& name, const std::string& url,
-                    std::vector<std::string> models, const std::string& binding = "openai") {
-    config::EndpointSettings endpoint;
-    endpoint.name = name;
-    endpoint.binding = binding;
-    endpoint.url = url;
-    endpoint.models = std::move(models);
-    settings.endpoints.push_back(std::move(endpoint));
+  // As routes do that answer these names.
+  void set_routed(std::vector<ModelStatus> models) {
+    loops.call(loops.shards().control(), [&] {
+      scheduler->set_routed(std::move(models));
+      return true;
+    });
+    settle();
+  }
+  void restart(const std::string& model) {
+    loops.call(loops.shards().control(), [&] {
+      scheduler->restart(model);
+      return true;
+    });
+    settle();
   }
 
   net::Shard& shard() { return loops.shards().serving(0); }
@@ -134,13 +145,21 @@ class World {
   config::Settings settings;
   std::shared_ptr<MemoryLog> log = std::make_shared<MemoryLog>();
   telemetry::Metrics metrics;
+  // What the scheduler tells others and asks them.
+  std::function<void()> place_freed = [] {};
+  std::function<std::size_t(const std::string&)> waiting;
+  std::function<void(std::vector<gateway::LocalModel>)> local_models;
   net::testing::Loops loops;
 
- private:
   std::shared_ptr<const config::Settings> shared_settings() const {
     return std::make_shared<const config::Settings>(settings);
   }
+  net::BlockingPool& pool() { return pool_; }
+  const sys::Clock& clock() const { return clock_; }
+  sys::Files& files() { return *files_; }
+  const bindings::BindingSet& bindings() const { return bindings_; }
 
+ private:
   net::BlockingPool pool_{1};
   sys::RealClock clock_;
   std::unique_ptr<sys::Files> files_ = sys::real_files();

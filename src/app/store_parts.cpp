@@ -1,0 +1,23 @@
+#include "app/store_parts.hpp"
+
+#include "store/migrations.hpp"
+
+namespace corral::app {
+
+Result<StoreParts> open_store(const config::Settings& settings, sys::Files& files,
+                              const sys::Clock& clock) {
+  StoreParts parts;
+  sys::Path folder(settings.data_dir);
+  std::string url = settings.store.url.value;
+  if (url.empty()) url = "sqlite:" + (folder / "corral.db").string();
+  store::DatabaseOptions options;
+  options.url = std::move(url);
+  CORRAL_TRY(parts.database, store::Database::open(options));
+  CORRAL_TRY(auto steps, store::migrate(*parts.database, store::schema_migrations(), clock));
+  (void)steps;
+  parts.resources = std::make_unique<store::Resources>(*parts.database, clock);
+  CORRAL_TRY(parts.sealer, store::Sealer::open(files, folder / "secrets.key"));
+  return parts;
+}
+
+}  // namespace corral::app

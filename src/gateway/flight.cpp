@@ -1,0 +1,409 @@
+#include "gateway/flight.hpp"
+
+#include <fmt/core.h>
+#include <algorithm>
+
+#include "bindings/prompt.hpp"
+#include "gateway/core/text_hash.hpp"
+#include "gateway/prepare.hpp"
+#include "net/task.hpp"
+
+namespace corral::gateway {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+constexpr int kLoads = 3;    // a model that goes as soon as it has come is not waited for for ever
+constexpr int kChoices = 4;  // another one may take the chosen place at the same moment
+constexpr std::chrono::seconds kDownWait{30};
+
+RetryPolicy retry_policy(const config::RouteSettings& route, config::Priority priority) {
+  bool background = priority == config::Priority::low;
+  return {route.tries, background ? route.background_backoff_min : route.retry_backoff_min,
+          background ? route.background_backoff_max : route.retry_backoff_max};
+}
+
+std::uint64_t hash_text(std::string_view text) { return text.empty() ? 0 : hash_of(text); }
+
+}  // namespace
+
+// --- choosing ------------------------------------------------------------------------------------
+
+// The targets of a group as the balancer sees them for this request.
+class Flight::View final : public LoadView {
+ public:
+  View(const Flight& flight, const ActiveGroup& group, Time now, bool with_place)
+      : flight_(flight), group_(group), now_(now), with_place_(with_place) {}
+
+  bool usable(std::size_t index) const override {
+    const ActiveTarget& target = group_.targets()[index];
+    if (!target.state->allow(now_) || flight_.tried(target)) return false;
+    if (target.local()) {
+      if (!with_place_) return true;
+      auto endpoint = flight_.local(target).endpoint;
+      return endpoint == nullptr || endpoint->closed() || endpoint->has_place();
+    }
+    const Endpoint& endpoint = *target.endpoint;
+    if (!endpoint.up() || endpoint.closed()) return false;
+    return !with_place_ || endpoint.may_have_place();
+  }
+
+  Load load(std::size_t index) const override {
+    const ActiveTarget& target = group_.targets()[index];
+    auto held = target.local() ? flight_.local(target).endpoint : target.endpoint;
+    if (held == nullptr) return {0, 1, 0, 1};
+    bool costs = group_.policy() != Policy::least_busy && group_.policy() != Policy::round_robin;
+    return {held->in_flight(), held->capacity(), costs ? target.state->latency_ns(now_) : 0.0,
+            held->share()};
+  }
+
+ private:
+  const Flight& flight_;
+  const ActiveGroup& group_;
+  Time now_;
+  bool with_place_;
+};
+
+Flight::Flight(EndpointSource& source, WaitingRoom& room, std::shared_ptr<const ActiveRoute> route,
+               std::string_view matched, inference::Request& request, const Caller& caller)
+    : source_(source),
+      room_(room),
+      route_(std::move(route)),
+      matched_(matched),
+      request_(request),
+      caller_(caller),
+      begun_(SteadyClock::now()),
+      deadline_(begun_ + route_->limits.total) {}
+
+bool Flight::tried(const ActiveTarget& target) const {
+  return std::ranges::find(tried_, &target) != tried_.end();
+}
+
+Target Flight::local(const ActiveTarget& target) const {
+  return source_.ready(ModelName(model_at(target)), request_.operation);
+}
+
+BalanceKeys Flight::keys(const ActiveGroup& group) {
+  BalanceKeys keys;
+  const auto& settings = group.settings();
+  if (settings.balance == config::Balance::sticky) {
+    bool by_user = settings.sticky_by == config::StickyBy::user;
+    std::uint64_t user = hash_text(request_.user);
+    if (by_user && user != 0) keys.sticky = user;
+    if (!by_user && caller_.session) keys.sticky = caller_.session;
+    if (!keys.sticky && by_user && caller_.principal != 0) keys.sticky = caller_.principal;
+  }
+  if (settings.balance == config::Balance::prefix) {
+    if (!prefix_) {
+      PrefixHasher hasher(hash_of(route_->name()));
+      hasher.add(bindings::prompt_of(request_));
+      prefix_ = hasher.finish();
+      holders_ = route_->state->prefix_holders(*prefix_);
+    }
+    keys.holders = holders_;
+  }
+  return keys;
+}
+
+bool Flight::take_place(const ActiveGroup& group, const ActiveTarget& target, Time now,
+                        Placement& place) const {
+  Target found{target.endpoint, {}};
+  if (target.local()) {
+    found = local(target);
+  } else {
+    found.backend_model = model_at(target);
+  }
+  if (found.endpoint == nullptr) return false;
+  auto permit = target.state->try_pass(now);
+  if (!permit) return false;
+  place = Placement(target.state, std::move(permit), found.endpoint->try_acquire());
+  if (!place) {
+    place = Placement();
+    return false;
+  }
+  place.model = std::move(found.backend_model);
+  place.defaults = group.defaults();
+  return true;
+}
+
+Flight::Standing Flight::choose_in(const ActiveGroup& group, Time now, Placement& place,
+                                   const ActiveTarget*& to_load) {
+  for (int i = 0; i < kChoices; ++i) {
+    auto choice = group.choose(View(*this, group, now, true), keys(group));
+    if (!choice) break;
+    const ActiveTarget& target = group.targets()[choice->index];
+    if (target.local()) {
+      auto endpoint = local(target).endpoint;
+      if (endpoint == nullptr || endpoint->closed()) {
+        to_load = &target;
+        return Standing::load;
+      }
+    }
+    if (take_place(group, target, now, place)) return Standing::placed;
+  }
+  return group.choose(View(*this, group, now, false), keys(group)) ? Standing::busy
+                                                                 : Standing::none_alive;
+}
+
+// The first group in which anything is alive; its places are waited for, since the next groups are
+// for when it cannot answer at all.
+Flight::Standing Flight::choose(Time now, Placement& place, const ActiveTarget*& to_load) {
+  for (const auto& group : route_->groups) {
+    auto standing = choose_in(*group, now, place, to_load);
+    if (standing != Standing::none_alive) return standing;
+  }
+  return tried_.empty() ? Standing::none_alive : Standing::none_left;
+}
+
+// Requests that wait, or try again, go on with the route as it is now.
+void Flight::follow_route() {
+  auto current = route_->state->current();
+  if (current == nullptr || current == route_) return;
+  auto before = std::exchange(route_, std::move(current));
+  for (const auto* target : std::exchange(tried_, {})) leave_out(*target->state);
+}
+
+std::optional<Placement> Flight::take(Time now) {
+  auto current = route_->state->current();
+  // Another queue: the request joins that itself.
+  if (current != nullptr && current->state != route_->state) return Placement();
+  follow_route();
+  Placement place;
+  const ActiveTarget* to_load = nullptr;
+  auto standing = choose(now, place, to_load);
+  if (standing == Standing::none_left) {
+    tried_.clear();
+    standing = choose(now, place, to_load);
+  }
+  if (standing == Standing::placed) return place;
+  // Its model must be loaded: the request does that itself, with a placement that is empty.
+  if (standing == Standing::load) return Placement();
+  return std::nullopt;
+}
+
+// --- waiting -------------------------------------------------------------------------------------
+
+net::Task<Result<void>> Flight::load(const ActiveTarget& target) {
+  auto made = co_await source_.ensure(ModelName(model_at(target)), request_.operation);
+  if (made) co_return Result<void>();
+  tried_.push_back(&target);
+  Error error = std::move(made).error();
+  if (error.code == ErrorCode::cancelled || error.code == ErrorCode::not_found) {
+    co_return std::unexpected(std::move(error));
+  }
+  last_error_ = std::move(error);
+  co_return Result<void>();
+}
+
+net::Task<Result<Placement>> Flight::place() {
+  auto from = SteadyClock::now();
+  int loads = 0;
+  for (;;) {
+    follow_route();
+    auto now = SteadyClock::now();
+    Placement place;
+    const ActiveTarget* to_load = nullptr;
+    // Nobody overtakes those who wait already.
+    bool others_wait = route_->state->queue().waiting() > 0;
+    auto standing = choose(now, place, to_load);
+    if (standing == Standing::placed && !others_wait) {
+      waited_ += now - from;
+      co_return std::move(place);
+    }
+    if (standing == Standing::load) {
+      if (++loads > kLoads) co_return std::unexpected(nothing_available(now));
+      CORRAL_CO_CHECK(co_await load(*to_load));
+      continue;
+    }
+    if (standing == Standing::none_left) {
+      // All that are alive were tried: once more from the beginning, if any is alive still.
+      if (last_error_ && attempts_ == 0) co_return std::unexpected(*last_error_);
+      auto tried = std::exchange(tried_, {});
+      if (choose(now, place, to_load) == Standing::none_alive && last_error_) {
+        co_return std::unexpected(*last_error_);
+      }
+      place = Placement();
+      continue;
+    }
+    place = Placement();
+    CORRAL_CO_TRY(auto granted, co_await wait_in_queue(standing != Standing::none_alive));
+    if (!granted) continue;
+    waited_ += SteadyClock::now() - from;
+    co_return std::move(granted);
+  }
+}
+
+net::Task<Result<Placement>> Flight::wait_in_queue(bool anything_alive) {
+  auto now = SteadyClock::now();
+  auto limit = route_->limits.queue;
+  if (!anything_alive) limit = std::min<std::chrono::milliseconds>(limit, kDownWait);
+  QueueRequest wanted;
+  wanted.principal = caller_.principal;
+  wanted.priority = caller_.priority;
+  wanted.cost = static_cast<std::uint32_t>(64 + request_.body.size() / 4);
+  wanted.deadline = std::min(deadline_, now + limit);
+  wanted.updates = caller_.on_wait != nullptr;
+  wanted.take = [this](Time at) { return take(at); };
+  auto turn = room_.join(route_->state, std::move(wanted));
+  if (!turn) co_return std::unexpected(nothing_available(now));
+  route_->state->counters.queued.fetch_add(1, std::memory_order_relaxed);
+  if (queued_at_ == 0) queued_at_ = turn->position();
+  for (;;) {
+    auto signal = co_await turn->wait();
+    switch (signal.kind) {
+      case QueueSignal::Kind::granted: co_return std::move(*signal.place);
+      case QueueSignal::Kind::update: co_await caller_.on_wait(signal.where); break;
+      case QueueSignal::Kind::left:
+        co_return std::unexpected(fail(ErrorCode::cancelled, "the client left the queue"));
+      case QueueSignal::Kind::expired:
+        if (last_error_) co_return std::unexpected(*last_error_);
+        co_return std::unexpected(nothing_available(SteadyClock::now()));
+      case QueueSignal::Kind::displaced:
+        co_return std::unexpected(
+            fail(ErrorCode::unavailable, "too many requests of a higher priority are waiting")
+                .hint("try again in a few seconds")
+                .after(std::chrono::seconds(5)));
+    }
+  }
+}
+
+// 503 with the time after which trying again makes sense.
+Error Flight::nothing_available(Time now) const {
+  std::optional<Time> soonest;
+  bool alive = false;
+  for (const auto& group : route_->groups) {
+    for (const auto& target : group->targets()) {
+      alive = alive || (target.state->allow(now) && (target.local() || target.endpoint->up()));
+      auto next = target.state->next_change_at(now);
+      if (next && (!soonest || *next < *soonest)) soonest = next;
+    }
+  }
+  auto pause = std::chrono::seconds(2);
+  if (alive) {
+    return fail(ErrorCode::unavailable,
+                fmt::format("all places for the model '{}' are taken, and too many requests wait",
+                            route_->name()))
+        .hint("try again in a few seconds")
+        .after(pause);
+  }
+  if (soonest) pause = std::chrono::ceil<std::chrono::seconds>(*soonest - now);
+  pause = std::clamp(pause, std::chrono::seconds(1), std::chrono::seconds(30));
+  return fail(ErrorCode::unavailable,
+              fmt::format("nothing that serves the model '{}' can be reached now", route_->name()))
+      .hint("its endpoints are tried again by themselves")
+      .after(pause);
+}
+
+// --- trying --------------------------------------------------------------------------------------
+
+void Flight::note_failure(Placement& place, const Error& error, Time begun) {
+  Outcome outcome = outcome_of(error);
+  Endpoint& endpoint = place.endpoint();
+  auto now = SteadyClock::now();
+  if (endpoint.managed() && outcome == Outcome::connect_error) {
+    // Its process ended; the scheduler starts it anew, and knows when it is well.
+    endpoint.close();
+    outcome = Outcome::cancelled;
+  }
+  if (counts_against_endpoint(outcome)) place.state()->observe_failure(now - begun, now);
+  place.report(outcome, error.retry_after);
+  place.give_back();
+}
+
+net::Task<Result<Dispatched>> Flight::attempt(Placement place, inference::Request& request) {
+  auto begun = SteadyClock::now();
+  request.backend_model = place.model;
+  request.defaults = place.defaults;
+  Dispatched result;
+  auto answer = co_await place.endpoint().binding().open(place.endpoint().address(), request,
+                                                         route_->limits.timeouts);
+  Result<void> prepared;
+  if (answer) {
+    result.answer = std::move(*answer);
+    prepared = co_await prepare(result, request, deadline_);
+  } else {
+    prepared = std::unexpected(std::move(answer).error());
+  }
+  auto now = SteadyClock::now();
+  if (!prepared) {
+    note_failure(place, prepared.error(), begun);
+    co_return std::unexpected(std::move(prepared).error());
+  }
+  result.opened = now - begun;
+  place.state()->observe(result.opened, now);
+  route_->state->observe_first_byte(result.opened, now);
+  if (prefix_) route_->state->prefix_served(*prefix_, place.state()->id());
+  // A trial's place is wanted by others; other outcomes are known only at the end.
+  if (place.trial() || result.whole) place.report(Outcome::success);
+  result.place = std::move(place);
+  co_return result;
+}
+
+net::Task<Result<void>> Flight::after_failure(Error error) {
+  FailedTry failed;
+  failed.attempts = attempts_;
+  failed.outcome = outcome_of(error);
+  failed.now = SteadyClock::now();
+  failed.deadline = deadline_;
+  failed.random = static_cast<std::uint64_t>(failed.now.time_since_epoch().count());
+  bool elsewhere = another_alive(failed.now);
+  // Nothing was done where nobody listens: going elsewhere is no extra load.
+  bool free_of_charge = failed.outcome == Outcome::connect_error && elsewhere &&
+                        attempts_ < route_->settings().tries && failed.now < deadline_;
+  std::expected<RetryPolicy::Duration, GiveUp> pause{RetryPolicy::Duration(0)};
+  if (!free_of_charge) {
+    pause = route_->state->next_try(retry_policy(route_->settings(), caller_.priority), failed);
+  }
+  if (!pause) {
+    route_->state->counters.gave_up.fetch_add(retryable(failed.outcome) ? 1 : 0,
+                                              std::memory_order_relaxed);
+    co_return std::unexpected(std::move(error));
+  }
+  route_->state->counters.retries.fetch_add(1, std::memory_order_relaxed);
+  last_error_ = std::move(error);
+  // Another target knows nothing of the failure: no reason to wait for it.
+  if (elsewhere) co_return Result<void>();
+  co_return co_await net::sleep_for(*pause);
+}
+
+// Whether a target that was not tried yet is alive.
+bool Flight::another_alive(Time now) {
+  for (const auto& group : route_->groups) {
+    if (group->choose(View(*this, *group, now, false), keys(*group))) return true;
+  }
+  return false;
+}
+
+void Flight::leave_out(const TargetState& state) {
+  for (const auto& group : route_->groups) {
+    for (const auto& target : group->targets()) {
+      if (target.state.get() == &state) tried_.push_back(&target);
+    }
+  }
+}
+
+net::Task<Result<Dispatched>> Flight::run() {
+  route_->state->request(begun_);
+  for (;;) {
+    CORRAL_CO_TRY(auto placed, co_await place());
+    ++attempts_;
+    if (caller_.attempts != nullptr) {
+      *caller_.attempts = {placed.endpoint().name().str(), attempts_};
+    }
+    leave_out(*placed.state());
+    auto delay = hedge_delay();
+    auto result = delay ? co_await attempt_with_hedge(std::move(placed), *delay)
+                        : co_await attempt(std::move(placed), request_);
+    if (result) {
+      result->route = route_;
+      result->matched = matched_;
+      result->waited = waited_;
+      result->queued_at = queued_at_;
+      result->attempts = attempts_;
+      co_return result;
+    }
+    CORRAL_CO_CHECK(co_await after_failure(std::move(result).error()));
+  }
+}
+
+}  // namespace corral::gateway

@@ -1,0 +1,47 @@
+// A place taken at a target: one request's right to go there. Given back when it ends, with what
+// became of it.
+//
+// Thread rule: plain movable value; its parts are thread-safe.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "gateway/endpoint.hpp"
+#include "gateway/target_state.hpp"
+#include "inference/request.hpp"
+
+namespace corral::gateway {
+
+class Placement {
+ public:
+  Placement() = default;
+  Placement(std::shared_ptr<TargetState> state, Breaker::Permit permit, Lease lease)
+      : state_(std::move(state)), permit_(std::move(permit)), lease_(std::move(lease)) {}
+  Placement(Placement&&) noexcept = default;
+  Placement& operator=(Placement&& other) noexcept;
+  ~Placement() { release(); }
+
+  explicit operator bool() const { return static_cast<bool>(lease_); }
+  Endpoint& endpoint() const { return *lease_.endpoint(); }
+  // What the request is to carry there: the model's name, and parameters that it does not set.
+  std::string model;
+  std::shared_ptr<const inference::DefaultParameters> defaults;
+
+  const std::shared_ptr<TargetState>& state() const { return state_; }
+  bool trial() const { return permit_.trial(); }
+
+  // Tells the breaker; once, later calls do nothing. The place stays taken.
+  void report(Outcome outcome, std::optional<std::chrono::seconds> retry_after = std::nullopt);
+  void give_back();  // the place; without a report it proves nothing
+
+ private:
+  void release();
+
+  std::shared_ptr<TargetState> state_;
+  Breaker::Permit permit_;
+  Lease lease_;
+};
+
+}  // namespace corral::gateway

@@ -1,0 +1,106 @@
+// Endpoints and routes as they are managed while the server runs: those of the configuration, and
+// those that the store keeps and administrators change. Every change is checked as a whole, stored,
+// and then put to work without a restart.
+//
+// Thread rule: belongs to the control shard; blocking calls run on the pool. Lifecycle: construct,
+// `co_await start()`, use, `co_await stop()`.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "gateway/dispatcher.hpp"
+#include "gateway/endpoint_registry.hpp"
+#include "gateway/routing.hpp"
+#include "net/shard.hpp"
+#include "store/resources.hpp"
+#include "store/sealer.hpp"
+#include "telemetry/log.hpp"
+
+namespace corral::gateway {
+
+struct RouteControlParts {
+  net::Shards& shards;
+  net::BlockingPool& pool;
+  telemetry::Logger log;
+  Dispatcher& dispatcher;
+  EndpointRegistry& registry;
+  store::Resources& resources;
+  const store::Sealer& sealer;
+  std::function<void(const RouteTable&)> changed;  // new routes are in place
+};
+
+enum class ResourceKind { endpoint, route };
+
+// One endpoint or route as administrators see it.
+struct Managed {
+  std::string name;
+  bool from_config = false;  // in the configuration file: changed there, not here
+  std::int64_t version = 0;  // of the stored one
+  std::string json;          // without secrets
+};
+
+struct ManagedChange {
+  ResourceKind kind = ResourceKind::route;
+  std::string name;
+  std::string body;  // JSON
+  std::optional<std::int64_t> expected_version;  // 0: it must be new
+  std::string author;
+};
+
+class RouteControl {
+ public:
+  explicit RouteControl(RouteControlParts parts);
+
+  net::Task<Result<void>> start(std::shared_ptr<const config::Settings> settings);
+  void reload(std::shared_ptr<const config::Settings> settings);
+  void set_local_models(std::vector<LocalModel> models);
+  net::Task<void> stop();
+
+  // For calls from other shards (net::run_on, net::call_on).
+  net::Shard& shard() const { return parts_.shards.control(); }
+  net::TaskGroup& tasks() { return *tasks_; }
+  const EndpointRegistry& registry() const { return parts_.registry; }
+  EndpointRegistry& registry() { return parts_.registry; }
+
+  std::vector<Managed> list(ResourceKind kind) const;
+  Result<Managed> find(ResourceKind kind, const std::string& name) const;
+  // invalid_argument with all problems; conflict: another version, or a name of the configuration.
+  net::Task<Result<Managed>> put(ManagedChange change);
+  net::Task<Result<void>> remove(ManagedChange change);
+
+ private:
+  template <class T>
+  struct Stored {
+    T settings;
+    std::int64_t version = 0;
+  };
+  using Endpoints = std::map<std::string, Stored<config::EndpointSettings>>;
+  using Routes = std::map<std::string, Stored<config::RouteSettings>>;
+
+  net::Task<Result<void>> load();
+  net::Task<void> follow();  // changes that other processes make
+  std::vector<config::EndpointSettings> all_endpoints(const Endpoints& stored) const;
+  std::vector<config::RouteSettings> all_routes(const Routes& stored) const;
+  Result<void> check(const Endpoints& endpoints, const Routes& routes) const;
+  Result<void> check_name(ResourceKind kind, const std::string& name) const;
+  bool in_config(ResourceKind kind, const std::string& name) const;
+  Result<std::string> stored_form(const ManagedChange& change, Endpoints& endpoints,
+                                  Routes& routes) const;
+  void apply();
+
+  RouteControlParts parts_;
+  std::shared_ptr<const config::Settings> settings_;
+  Endpoints endpoints_;
+  Routes routes_;
+  std::vector<LocalModel> local_models_;
+  RouteStates states_;
+  std::unique_ptr<net::TaskGroup> tasks_;
+  std::int64_t revision_ = -1;
+};
+
+}  // namespace corral::gateway

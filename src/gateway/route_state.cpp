@@ -1,0 +1,72 @@
+#include "gateway/route_state.hpp"
+
+namespace corral::gateway {
+
+RouteState::RouteState(std::string name, std::size_t queue_limit, bool by_prefix)
+    : name_(std::move(name)),
+      queue_(queue_limit),
+      affinity_(by_prefix ? std::make_unique<PrefixAffinity>() : nullptr) {}
+
+std::vector<std::uint64_t> RouteState::prefix_holders(const PrefixKeys& keys) const {
+  if (affinity_ == nullptr) return {};
+  std::lock_guard lock(mutex_);
+  auto match = affinity_->find(keys);
+  return {match.holders().begin(), match.holders().end()};
+}
+
+void RouteState::prefix_served(const PrefixKeys& keys, std::uint64_t target) {
+  if (affinity_ == nullptr) return;
+  std::lock_guard lock(mutex_);
+  affinity_->learn(keys, target);
+}
+
+void RouteState::set_budgets(BudgetPolicy retries, BudgetPolicy hedges) {
+  std::lock_guard lock(mutex_);
+  if (retry_policy_ != retries) retries_ = LoadBudget(retry_policy_ = retries);
+  if (hedge_policy_ != hedges) hedges_ = LoadBudget(hedge_policy_ = hedges);
+}
+
+void RouteState::set_current(std::weak_ptr<const ActiveRoute> route) {
+  std::lock_guard lock(mutex_);
+  current_ = std::move(route);
+}
+
+std::shared_ptr<const ActiveRoute> RouteState::current() const {
+  std::lock_guard lock(mutex_);
+  return current_.lock();
+}
+
+void RouteState::request(Time now) {
+  counters.requests.fetch_add(1, std::memory_order_relaxed);
+  std::lock_guard lock(mutex_);
+  retries_.request(now);
+  hedges_.request(now);
+}
+
+std::expected<RetryPolicy::Duration, GiveUp> RouteState::next_try(const RetryPolicy& policy,
+                                                                  const FailedTry& failed) {
+  std::lock_guard lock(mutex_);
+  return gateway::next_try(policy, retries_, failed);
+}
+
+void RouteState::observe_first_byte(std::chrono::nanoseconds took, Time now) {
+  std::lock_guard lock(mutex_);
+  first_byte_.observe(took, now);
+}
+
+std::optional<std::chrono::milliseconds> RouteState::hedge_delay(Time now) const {
+  std::lock_guard lock(mutex_);
+  return hedge_after(HedgePolicy{}, first_byte_, now);
+}
+
+bool RouteState::may_hedge(Time now) {
+  std::lock_guard lock(mutex_);
+  return hedges_.try_spend(now);
+}
+
+std::optional<std::chrono::nanoseconds> RouteState::quantile(double part, Time now) const {
+  std::lock_guard lock(mutex_);
+  return first_byte_.quantile(part, now);
+}
+
+}  // namespace corral::gateway
