@@ -1,5 +1,7 @@
 """Starting programs on chosen CPUs, and reading what they cost from /proc."""
 
+import http.client
+import json
 import os
 import resource
 import signal
@@ -164,3 +166,17 @@ def answers(port, path="/health"):
             return s.recv(64).startswith((b"HTTP/1.1 200", b"HTTP/1.0 200"))
     except OSError:
         return False
+
+
+def post(port, path, body):
+    """The JSON answer to a JSON request; ends the program when it is not 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise SystemExit(f"POST {path} on port {port} gave {answer.status}: {text[:500]!r}")
+    return json.loads(text)

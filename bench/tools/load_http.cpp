@@ -123,6 +123,11 @@ void AnswerParser::read_head(std::string_view head) {
       state_ = State::chunk_size;
     } else if (starts_with_name(one, "connection:")) {
       keeps_alive_ = !starts_with_name(value_of(one, "connection:"), "close");
+    } else if (starts_with_name(one, "retry-after:")) {
+      retry_after_ = true;
+    } else if (starts_with_name(one, "x-corral-attempts:")) {
+      const std::string_view value = value_of(one, "x-corral-attempts:");
+      std::from_chars(value.data(), value.data() + value.size(), attempts_);
     }
   }
   if (state_ == State::until_close && sized) state_ = left_ == 0 ? State::done : State::sized;

@@ -31,6 +31,8 @@ class AnswerParser {
   bool failed() const { return state_ == State::failed; }
   int status() const { return status_; }
   bool keeps_alive() const { return keeps_alive_; }
+  bool has_retry_after() const { return retry_after_; }
+  int attempts() const { return attempts_; }  // x-corral-attempts; 0: not said
 
  private:
   enum class State {
@@ -53,6 +55,8 @@ class AnswerParser {
   std::uint64_t left_ = 0;
   int status_ = 0;
   bool keeps_alive_ = true;
+  bool retry_after_ = false;
+  int attempts_ = 0;
 };
 
 // Latencies in nanoseconds.

@@ -32,6 +32,10 @@ void StreamReader::event(std::string_view line, std::int64_t now) {
     return;
   }
   if (line.find("\"error\"") != std::string_view::npos) error_event = true;
+  if (line.find("\"content\":\"") != std::string_view::npos &&
+      line.find("\"content\":\"\"") == std::string_view::npos) {
+    ++contents;
+  }
   // Scripted tokens are "#number@time ".
   const std::size_t hash = line.find("\"#");
   if (hash == std::string_view::npos) return;

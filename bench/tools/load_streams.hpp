@@ -30,6 +30,7 @@ class StreamReader {
 
   std::int64_t first_token = 0;  // when; 0: not yet
   unsigned received = 0;
+  unsigned contents = 0;  // events with text of any kind
   unsigned out_of_order = 0;
   bool ended = false;  // data: [DONE]
   bool error_event = false;

@@ -56,18 +56,49 @@ bool asks_for_stream(std::string_view body) {
   return body.substr(at).starts_with("true");
 }
 
-void append_chunk(std::string& out, std::string_view event) {
-  fmt::format_to(std::back_inserter(out), "{:x}\r\n{}\r\n", event.size(), event);
+// The number of the first token to say: that after the last one of the assistant's text so far,
+// when the request ends with such a text.
+unsigned first_token(std::string_view body) {
+  const std::size_t last = body.rfind("\"role\"");
+  if (last == std::string_view::npos) return 0;
+  const std::size_t begun = body.substr(0, last).rfind('{');
+  const std::string_view message = body.substr(begun == std::string_view::npos ? last : begun);
+  if (message.find("\"assistant\"") == std::string_view::npos) return 0;
+  const std::size_t hash = message.rfind('#');
+  if (hash == std::string_view::npos) return 0;
+  unsigned number = 0;
+  std::from_chars(message.data() + hash + 1, message.data() + message.size(), number);
+  return number + 1;
 }
 
 }  // namespace
 
-UpstreamLoop::UpstreamLoop(int listener, Script script)
-    : listener_(listener), epoll_(epoll_create1(EPOLL_CLOEXEC)), script_(script) {
+std::string Counts::json() const {
+  std::string seconds;
+  for (const auto& [second, both] : per_second) {
+    seconds +=
+        fmt::format("{}[{},{},{}]", seconds.empty() ? "" : ",", second, both.first, both.second);
+  }
+  return fmt::format(
+      R"({{"connections":{},"requests":{},"answered":{},"cancelled":{},"faulted":{},"in_flight":{},)"
+      R"("most_in_flight":{},"per_second":[{}]}})",
+      connections, requests, answered, cancelled, faulted, in_flight, most_in_flight, seconds);
+}
+
+UpstreamLoop::UpstreamLoop(int listener, int control, Script script)
+    : listener_(listener),
+      control_(control),
+      epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      script_(script) {
   if (epoll_ < 0) die("epoll_create1");
-  epoll_event event{.events = EPOLLIN, .data = {.fd = listener_}};
-  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, listener_, &event) != 0) die("epoll_ctl");
+  watch(listener_);
+  if (control_ >= 0) watch(control_);
   sharpen_timers();
+}
+
+void UpstreamLoop::watch(int fd) {
+  epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) die("epoll_ctl");
 }
 
 void UpstreamLoop::run() {
@@ -83,8 +114,8 @@ void UpstreamLoop::run() {
     const int count = epoll_pwait2(epoll_, events.data(), events.size(), timeout, nullptr);
     if (count < 0 && errno != EINTR) die("epoll_pwait2");
     for (int i = 0; i < count; ++i) {
-      if (events[i].data.fd == listener_) {
-        accept_all();
+      if (events[i].data.fd == listener_ || events[i].data.fd == control_) {
+        accept_all(events[i].data.fd);
         continue;
       }
       const auto found = connections_.find(events[i].data.fd);
@@ -98,17 +129,24 @@ void UpstreamLoop::run() {
   }
 }
 
-void UpstreamLoop::accept_all() {
+void UpstreamLoop::accept_all(int listener) {
   while (true) {
-    const int fd = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return;
     set_no_delay(fd);
     auto connection = std::make_unique<Connection>();
     connection->fd = fd;
     connection->serial = ++serial_;
-    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
-    epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
-    connections_[fd] = std::move(connection);
+    connection->control = listener == control_;
+    watch(fd);
+    Connection& c = *(connections_[fd] = std::move(connection));
+    if (c.control) continue;
+    ++counts_.connections;
+    if (control_ >= 0) ++counts_.per_second[now_ns() / 1'000'000'000].first;
+    if (book_.now().reset_on_accept) {
+      c.resetting = true;
+      drop(c);
+    }
   }
 }
 
@@ -134,25 +172,132 @@ bool UpstreamLoop::serve_one(Connection& c) {
     answer(c, "HTTP/1.1 411 Length Required\r\n", kNotFound);
     return true;
   }
-  const std::string_view body = std::string_view(c.in).substr(end + 4, length);
-  if (header(head, "connection:") == "close") c.closing = true;
-  if (head.starts_with("POST /v1/chat/completions ")) {
-    if (asks_for_stream(body)) {
-      begin_stream(c);
-    } else {
-      answer(c, "HTTP/1.1 200 OK\r\n", kChat);
-    }
-  } else if (head.starts_with("GET /v1/models ")) {
-    answer(c, "HTTP/1.1 200 OK\r\n", kModels);
-  } else if (head.starts_with("GET /health ")) {
-    answer(c, "HTTP/1.1 200 OK\r\n", kHealth);
-  } else if (head.starts_with("GET /props ")) {
-    answer(c, "HTTP/1.1 200 OK\r\n", kProps);
+  if (header(head, "connection:").starts_with("close")) c.closing = true;
+  const std::size_t space = std::min(head.find(' '), head.size() - 1);
+  const std::string_view path = head.substr(space + 1, head.find(' ', space + 1) - space - 1);
+  const Request request{head, path, std::string_view(c.in).substr(end + 4, length)};
+  if (c.control) {
+    serve_control(c, request);
   } else {
-    answer(c, "HTTP/1.1 404 Not Found\r\n", kNotFound);
+    serve(c, request);
   }
   if (c.fd >= 0) c.in.erase(0, end + 4 + length);
   return true;
+}
+
+void UpstreamLoop::serve(Connection& c, const Request& request) {
+  begun(c);
+  std::string_view status = "HTTP/1.1 200 OK\r\n";
+  std::string_view whole = kNotFound;
+  bool stream = false;
+  if (request.head.starts_with("POST /v1/chat/completions ")) {
+    stream = asks_for_stream(request.body);
+    whole = kChat;
+  } else if (request.head.starts_with("GET /v1/models ")) {
+    whole = kModels;
+  } else if (request.head.starts_with("GET /health ") || request.head.starts_with("OPTIONS / ")) {
+    whole = kHealth;
+  } else if (request.head.starts_with("GET /props ")) {
+    whole = kProps;
+  } else {
+    status = "HTTP/1.1 404 Not Found\r\n";
+  }
+  if (control_ >= 0 && book_.hits(request.path)) return begin_faulty(c, request, whole, stream);
+  if (stream) return begin_stream(c, first_token(request.body));
+  over(c);
+  answer(c, status, whole);
+}
+
+void UpstreamLoop::serve_control(Connection& c, const Request& request) {
+  std::string_view status = "HTTP/1.1 200 OK\r\n";
+  std::string body;
+  if (request.path == "/__faults") {
+    Faults wanted;
+    if (!request.head.starts_with("POST ")) {
+      body = json_of(book_.now());
+    } else if (const std::string wrong = read_faults(request.body, wanted); !wrong.empty()) {
+      status = "HTTP/1.1 400 Bad Request\r\n";
+      body = fmt::format(R"({{"error":"{}"}})", wrong);
+    } else {
+      body = json_of(wanted);
+      set_faults(std::move(wanted));
+    }
+  } else if (request.path == "/__stats") {
+    if (request.head.starts_with("DELETE ")) {
+      counts_ = {.in_flight = counts_.in_flight, .per_second = {}};
+    }
+    body = counts_.json();
+  } else {
+    status = "HTTP/1.1 404 Not Found\r\n";
+    body = kNotFound;
+  }
+  answer(c, status, body);
+}
+
+void UpstreamLoop::set_faults(Faults faults) {
+  const bool refused = book_.now().refuse;
+  book_.set(std::move(faults));
+  ++faults_serial_;
+  const Faults& now = book_.now();
+  if (now.for_ms > 0) due_.push({now_ns() + now.for_ms * 1'000'000, -1, faults_serial_});
+  if (now.refuse && !refused) go_dark();
+  if (!now.refuse && refused) {
+    if (listen(listener_, 4096) != 0) die("listen");
+    watch(listener_);
+  }
+  if (now.hold) return;
+  for (const auto& [fd, c] : connections_) {
+    if (c->faulty && c->faulty->held()) {
+      c->faulty->release();
+      due_.push({now_ns(), fd, c->serial});
+    }
+  }
+}
+
+// As after a killed process; but the port stays bound, so that nobody else takes it meanwhile.
+void UpstreamLoop::go_dark() {
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, listener_, nullptr);
+  shutdown(listener_, SHUT_RDWR);
+  std::vector<Connection*> all;
+  for (const auto& [fd, c] : connections_) {
+    if (!c->control) all.push_back(c.get());
+  }
+  for (Connection* c : all) {
+    c->resetting = true;
+    drop(*c);
+  }
+}
+
+void UpstreamLoop::begin_faulty(Connection& c, const Request& request, std::string_view whole,
+                                bool stream) {
+  ++counts_.faulted;
+  c.streaming = true;
+  c.faulty = std::make_unique<FaultyAnswer>(book_.now(), Wanted{.stream = stream,
+                                                                .whole = std::string(whole),
+                                                                .first = first_token(request.body),
+                                                                .tokens = script_.tokens,
+                                                                .gap_ns = script_.gap_ns});
+  if (c.faulty->silent() || c.faulty->held()) return;
+  due_.push({now_ns() + c.faulty->delay_ns(random_()), c.fd, c.serial});
+}
+
+void UpstreamLoop::step_faulty(Connection& c, std::int64_t now) {
+  while (true) {
+    if (!c.faulty->next(now, c.out)) break;
+    if (const std::int64_t gap = c.faulty->next_gap_ns(); gap > 0) {
+      due_.push({now + gap, c.fd, c.serial});
+      return flush(c);
+    }
+  }
+  const FaultyAnswer::End end = c.faulty->end();
+  if (end == FaultyAnswer::End::silence) return flush(c);  // until the client leaves
+  c.streaming = false;
+  over(c);
+  if (end != FaultyAnswer::End::keep) --counts_.answered;
+  c.faulty.reset();
+  c.resetting = end == FaultyAnswer::End::reset;
+  c.closing = c.closing || end != FaultyAnswer::End::keep;
+  flush(c);
 }
 
 void UpstreamLoop::answer(Connection& c, std::string_view head, std::string_view body) {
@@ -162,63 +307,61 @@ void UpstreamLoop::answer(Connection& c, std::string_view head, std::string_view
   flush(c);
 }
 
-void UpstreamLoop::begin_stream(Connection& c) {
+void UpstreamLoop::begin_stream(Connection& c, unsigned first) {
   c.streaming = true;
-  c.next_token = 0;
+  c.next_token = std::min(first, script_.tokens);
   if (script_.close_streams) c.closing = true;
-  fmt::format_to(std::back_inserter(c.out),
-                 "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
-                 "Transfer-Encoding: chunked\r\n{}\r\n",
-                 c.closing ? "Connection: close\r\n" : "");
-  append_chunk(c.out, R"(data: {"id":"chatcmpl-bench","object":"chat.completion.chunk",)"
-                      R"("created":1700000000,"model":"bench-model","choices":[{"index":0,"delta":)"
-                      R"({"role":"assistant","content":null},"finish_reason":null}]})"
-                      "\n\n");
+  c.out += stream_head(c.closing);
   due_.push({now_ns() + script_.delay_ns, c.fd, c.serial});
   flush(c);
-}
-
-void UpstreamLoop::send_token(Connection& c, std::int64_t now) {
-  append_chunk(
-      c.out,
-      fmt::format(R"(data: {{"id":"chatcmpl-bench","object":"chat.completion.chunk",)"
-                  R"("created":1700000000,"model":"bench-model","choices":[{{"index":0,"delta":)"
-                  R"({{"content":"#{}@{} "}},"finish_reason":null}}]}})"
-                  "\n\n",
-                  c.next_token++, now));
-}
-
-void UpstreamLoop::end_stream(Connection& c) {
-  append_chunk(
-      c.out,
-      fmt::format(
-          R"(data: {{"id":"chatcmpl-bench","object":"chat.completion.chunk",)"
-          R"("created":1700000000,"model":"bench-model","choices":[{{"index":0,"delta":{{}},)"
-          R"("finish_reason":"stop"}}],"usage":{{"prompt_tokens":180,"completion_tokens":{0},)"
-          R"("total_tokens":{1}}},"timings":{{"prompt_n":180,"prompt_ms":1.0,)"
-          R"("predicted_n":{0},"predicted_ms":{2}.0}}}})"
-          "\n\n",
-          script_.tokens, script_.tokens + 180, script_.gap_ns / 1'000'000 * script_.tokens));
-  append_chunk(c.out, "data: [DONE]\n\n");
-  c.out += "0\r\n\r\n";
-  c.streaming = false;
 }
 
 void UpstreamLoop::send_due(std::int64_t now) {
   while (!due_.empty() && due_.top().at <= now) {
     const Due due = due_.top();
     due_.pop();
+    if (due.fd < 0) {
+      if (due.serial == faults_serial_) set_faults({});
+      continue;
+    }
     const auto found = connections_.find(due.fd);
     if (found == connections_.end() || found->second->serial != due.serial) continue;
     Connection& c = *found->second;
-    do {
-      if (c.next_token < script_.tokens) send_token(c, now);
-      if (c.next_token == script_.tokens) end_stream(c);
-    } while (c.streaming && script_.gap_ns == 0);
-    // Paced from when it was due, not from when it was sent: the rate holds on average.
-    if (c.streaming) due_.push({due.at + script_.gap_ns, due.fd, due.serial});
-    flush(c);
+    if (c.faulty) {
+      step_faulty(c, now);
+    } else {
+      send_tokens(c, due, now);
+    }
+    // What the client sent meanwhile.
+    while (c.fd >= 0 && !c.streaming && !c.closing && serve_one(c)) {}
   }
+}
+
+void UpstreamLoop::send_tokens(Connection& c, const Due& due, std::int64_t now) {
+  do {
+    if (c.next_token < script_.tokens) c.out += token_chunk(c.next_token++, now);
+    if (c.next_token == script_.tokens) {
+      c.out += stream_end(script_.tokens, script_.gap_ns);
+      c.streaming = false;
+      over(c);
+    }
+  } while (c.streaming && script_.gap_ns == 0);
+  // Paced from when it was due, not from when it was sent: the rate holds on average.
+  if (c.streaming) due_.push({due.at + script_.gap_ns, due.fd, due.serial});
+  flush(c);
+}
+
+void UpstreamLoop::begun(Connection& c) {
+  c.in_flight = true;
+  ++counts_.requests;
+  counts_.most_in_flight = std::max(counts_.most_in_flight, ++counts_.in_flight);
+  if (control_ >= 0) ++counts_.per_second[now_ns() / 1'000'000'000].second;
+}
+
+void UpstreamLoop::over(Connection& c) {
+  c.in_flight = false;
+  --counts_.in_flight;
+  ++counts_.answered;
 }
 
 void UpstreamLoop::flush(Connection& c) {
@@ -239,6 +382,14 @@ void UpstreamLoop::flush(Connection& c) {
 void UpstreamLoop::drop(Connection& c) {
   const auto found = connections_.find(c.fd);
   if (found == connections_.end()) return;
+  if (c.in_flight) {
+    --counts_.in_flight;
+    if (!c.resetting) ++counts_.cancelled;
+  }
+  if (c.resetting) {
+    const linger now{.l_onoff = 1, .l_linger = 0};
+    setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  }
   dropped_.push_back(std::move(found->second));
   connections_.erase(found);
   close(c.fd);

@@ -184,7 +184,7 @@ def run_black_box(name, binary, env=None):
 
 
 def step_blackbox(_):
-    tally = build("release", ["corral"], keep_going=False)
+    tally = build("release", ["corral", "bench_upstream"], keep_going=False)
     if tally.failed:
         return tally
     return run_black_box("black-box", ROOT / "build" / "release" / "bin" / "corral")
@@ -223,6 +223,9 @@ def step_bench(_):
     ran = run("bench-check", ["bench/check"], timeout=600, show=lambda line: True)
     advice = "a ratio fell by more than its margin: bench/run shows the whole table"
     tally.add(single("bench ratios", ran, advice))
+    ran = run("bench-faults", ["bench/faults", "--no-build", "--quick", "--only", "turn,down"],
+              timeout=400, show=lambda line: True)
+    tally.add(single("bench faults", ran, "a goal was missed while endpoints failed: see the table"))
     return tally
 
 
@@ -231,7 +234,7 @@ def step_coverage(_):
     shutil.rmtree(folder / "profile", ignore_errors=True)
     modules = modules_with_tests()
     tally = run_unit_tests("coverage", modules, {})
-    tally.add(build("coverage", ["corral"]))
+    tally.add(build("coverage", ["corral", "bench_upstream"]))
     binary = folder / "bin" / "corral"
     if binary.is_file():
         profile = {"LLVM_PROFILE_FILE": str(folder / "profile" / "corral-%p.profraw")}
