@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from harness.corral import MODEL, run_cli, wait_until
+from harness.corral import MODEL, ROOT, run_cli, wait_until
 
 
 def write(tmp_path, text, name="corral.yaml"):
@@ -42,6 +42,56 @@ def test_check_names_file_line_and_the_nearest_key(tmp_path, text, line, words):
     assert f"corral.yaml:{line}" in said, said
     for word in words:
         assert word in said, said
+
+
+ENDPOINT = "endpoints:\n  - {name: office, binding: openai, url: 'http://127.0.0.1:9'}\nroutes:\n"
+
+
+@pytest.mark.parametrize(
+    ("routes", "line", "words"),
+    [
+        ("  - {name: a, targets: [{endpoint: ofice}]}\n", 4, ["ofice", "did you mean 'office'"]),
+        ("  - name: a\n    aliases: []\n", 4, ["no target and no fallback"]),
+        ("  - name: a\n    targets:\n      - {endpoint: office, weight: 0}\n", 6, ["weight", "group 0"]),
+        ("  - name: a\n    targets:\n      - {endpoint: office, weight: -1}\n", 6, ["-1"]),
+        ("  - name: a\n    fallbacks: [b]\n    balance: random\n", 6, ["random", "peak_ewma"]),
+        ("  - {name: a, fallbacks: [c]}\n  - {name: A, fallbacks: [c]}\n", 5, ["'A'", "'a'"]),
+        (
+            "  - {name: a, fallbacks: [b]}\n  - {name: b, fallbacks: [a]}\n",
+            5,
+            ["circle", "a -> b -> a"],
+        ),
+        ("  - {name: 'a*b', fallbacks: [c]}\n", 4, ["a*b", "end"]),
+        ("  - name: a\n    targets:\n      - {endpoint: office, model: '*'}\n", 6, ["'*'"]),
+        ("  - name: a\n    fallbacks: [b]\n    hegde: true\n", 6, ["hegde", "hedge"]),
+    ],
+)
+def test_check_refuses_routes_that_cannot_work(tmp_path, routes, line, words):
+    ended = run_cli("config", "check", "--config", write(tmp_path, ENDPOINT + routes))
+    assert ended.returncode != 0
+    said = ended.stdout + ended.stderr
+    assert f"corral.yaml:{line}: " in said and "routes[" in said, said
+    for word in words:
+        assert word in said, said
+
+
+def test_the_example_of_routes_is_right_and_shown_again(tmp_path):
+    example = ROOT / "docs" / "examples" / "routes.yaml"
+    assert run_cli("config", "check", "--config", example).returncode == 0
+    shown = json.loads(run_cli("config", "export", "--json", "--config", example).stdout)
+    assert [route["name"] for route in shown["routes"]] == ["chat", "cloud/*"]
+    assert shown["routes"][0]["parameters"] == {"temperature": 0.2, "max_tokens": 1024}
+    assert shown["gateway"]["max_priority"] == "normal"
+    again = write(tmp_path, run_cli("config", "export", "--config", example).stdout)
+    assert run_cli("config", "check", "--config", again).returncode == 0
+
+
+def test_bad_routes_keep_the_old_configuration(fresh):
+    server = fresh(config="log:\n  level: info\n").start()
+    server.config_file.write_text("routes:\n  - {name: a, fallbacks: [a]}\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for_log(r"a -> a")
+    assert server.chat().status_code == 200
 
 
 def test_a_bad_file_keeps_the_server_from_starting(fresh):
@@ -166,3 +216,30 @@ def test_help_names_every_command():
     assert ended.returncode == 0
     for word in ("serve", "run", "list", "ps", "stop", "show", "config", "version", "completion"):
         assert word in ended.stdout
+
+
+def test_the_address_of_the_database_is_a_secret(tmp_path):
+    secret = {"CORRAL_STORE_URL": "postgresql://corral:hush-hush@127.0.0.1:1/corral"}
+    file = write(tmp_path, "log:\n  level: info\n")
+    for words in (["export"], ["export", "--json"], ["check"], ["get", "store.url"]):
+        ended = run_cli("config", *words, "--config", file, env=secret)
+        assert "hush-hush" not in ended.stdout + ended.stderr, words
+    assert ended.returncode != 0 and "secret" in ended.stderr
+    assert "store.url" in run_cli("config", "docs").stdout
+    assert "url" in json.loads(run_cli("config", "schema").stdout)["properties"]["store"]["properties"]
+    assert "\nstore:\n" in run_cli("config", "example").stdout
+
+
+@pytest.mark.parametrize("url", ["mysql://corral:hush-hush@127.0.0.1/x", "sqlite:/no/such/folder/corral.db"])
+def test_a_database_that_cannot_be_used_keeps_the_server_from_starting(fresh, url):
+    server = fresh(env={"CORRAL_STORE_URL": url}).launch()
+    assert server.wait(20) != 0
+    said = "".join(server.out) + server.log_text()
+    assert "error: " in said and "hush-hush" not in said
+
+
+def test_the_database_may_lie_elsewhere(fresh, tmp_path):
+    place = tmp_path / "elsewhere.db"
+    server = fresh(env={"CORRAL_STORE_URL": f"sqlite:{place}"}).start()
+    assert place.is_file() and place.stat().st_mode & 0o077 == 0
+    assert not (server.data / "corral.db").exists()

@@ -26,10 +26,25 @@ def families(text):
     return [f"{types[name]} {name}{{{','.join(sorted(labels.get(name, ())))}}}" for name in sorted(types)]
 
 
-def test_all_metric_names_stand_in_the_golden_file(corral):
-    assert corral.chat().status_code == 200
-    assert corral.chat(model="nobody").status_code == 404
-    found = families(corral.get("/metrics").text)
+# One endpoint that nobody answers at; its breaker opens at once, so that all families have a series.
+DEAD = """
+gateway:
+  breaker: {failures: 1}
+endpoints:
+  - {name: dead, binding: openai, url: 'http://127.0.0.1:1', models: [dead]}
+routes:
+  - {name: gone, tries: 1, targets: [{endpoint: dead, model: dead}]}
+"""
+
+
+def test_all_metric_names_stand_in_the_golden_file(fresh):
+    server = fresh(config=DEAD).start()
+    assert server.chat().status_code == 200
+    assert server.chat(model="nobody").status_code == 404
+    assert server.chat(model="gone").status_code in (502, 503)
+    wait_until(lambda: server.metric("corral_breaker_transitions_total", endpoint="dead", to="open") == 1
+               and server.metric("corral_route_requests_total", route="gone") == 1, 5, "what is measured each second")
+    found = families(server.get("/metrics").text)
     assert found == GOLDEN.read_text().split("\n")[:-1], "the names are an interface: change the file knowingly"
 
 

@@ -1,6 +1,7 @@
 #include "api/caller.hpp"
 
 #include <fmt/core.h>
+#include <algorithm>
 
 #include "api/gate.hpp"
 #include "base/text.hpp"
@@ -26,7 +27,7 @@ Result<CallerOf> caller_of(const net::HttpRequest& request, const CallerRules& r
   if (auto session = request.headers.get("x-corral-session")) {
     caller.session = gateway::hash_of(*session);
   }
-  caller.priority = rules.default_priority;
+  caller.priority = std::min(rules.default_priority, rules.max_priority);
   auto asked = request.headers.get("x-corral-priority");
   if (!asked) return result;
   auto priority = config::parse_priority(*asked);

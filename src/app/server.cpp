@@ -88,10 +88,9 @@ Server::Server(cli::ServeOptions options, std::shared_ptr<const config::Settings
 // The scheduler finds local models, the registry remote endpoints; routes lead to both.
 void Server::make_gateway() {
   auto poke = [this] { dispatcher_->poke(); };
-  scheduler::SchedulerParts parts{shards_,     pool_,      log_.named("scheduler"),
-                                  metrics_,    clock_,     files_,
-                                  *processes_, bindings_,  cache_folder(),
-                                  poke,        {}};
+  scheduler::SchedulerParts parts{
+      shards_,     pool_,     log_.named("scheduler"), metrics_, clock_, files_,
+      *processes_, bindings_, cache_folder(),          poke,     {}};
   parts.local_models = [this](std::vector<gateway::LocalModel> models) {
     routes_->set_local_models(std::move(models));
   };

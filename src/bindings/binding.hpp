@@ -47,6 +47,9 @@ class Answer {
   // The next canonical event; nullopt at the end.
   virtual net::Task<Result<std::optional<inference::Event>>> next_event() = 0;
 
+  // The longest wait for a next piece or event, from now on.
+  virtual void set_patience(std::chrono::milliseconds limit) = 0;
+
   // What is known so far; complete at the end.
   virtual const inference::Usage& usage() const = 0;
   // When the first token was seen.

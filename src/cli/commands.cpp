@@ -12,17 +12,6 @@ namespace json = boost::json;
 
 namespace {
 
-// JSON for programs: as the server sent it, with one line break at its end.
-void print_body(Console& console, std::string_view body) {
-  std::string text(trim(body));
-  console.out((console.out_is_terminal() ? safe_text(text) : text) + "\n");
-}
-
-json::value parse_or_null(std::string_view body) {
-  auto parsed = corral::json::parse(body);
-  return parsed ? std::move(*parsed) : json::value(nullptr);
-}
-
 Tone tone_of(std::string_view state) {
   if (state == "ready") return Tone::good;
   if (state == "failed" || state == "unusable") return Tone::bad;
@@ -33,11 +22,6 @@ Tone tone_of(std::string_view state) {
 std::string bytes_text(const json::value& from, std::string_view name) {
   auto bytes = count_of(from, name);
   return bytes ? format_bytes(*bytes) : std::string();
-}
-
-std::string number_text(const json::value& from, std::string_view name) {
-  auto count = count_of(from, name);
-  return count ? fmt::format("{}", *count) : std::string();
 }
 
 // A server may send a number of parameters or a name such as "7B".
@@ -51,28 +35,11 @@ std::string ago_text(const json::value& from, std::string_view name, sys::Wall n
   return then ? ago(*then, now) : std::string();
 }
 
-std::string joined(const json::array& texts) {
-  std::string out;
-  for (const json::value& value : texts) {
-    if (!value.is_string()) continue;
-    if (!out.empty()) out += ", ";
-    out += std::string_view(value.get_string());
-  }
-  return out;
-}
-
 std::string idle_text(const json::value& settings) {
   auto idle = count_of(settings, "idle_timeout_ms");
   if (!idle) return {};
   if (*idle == 0) return "never";
   return format_duration(std::chrono::milliseconds(*idle)) + " without a request";
-}
-
-bool safe_in_shell(std::string_view name) {
-  constexpr std::string_view kPlain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@+-";
-  return !name.empty() && name[0] != '-' &&
-         name.find_first_not_of(kPlain) == std::string_view::npos;
 }
 
 using Fields = std::vector<std::pair<std::string, std::string>>;
@@ -171,7 +138,7 @@ std::string render_model(std::string_view body, sys::Wall now, const Paint& pain
 Outcome<void> list_models(Context& context, const Options& options) {
   CORRAL_TRY(std::string body, context.api.models());
   if (options.json) {
-    print_body(context.console, body);
+    print_json(context.console, body);
     return {};
   }
   std::string table = render_models(body, context.clock.wall(), context.out_paint);
@@ -183,7 +150,7 @@ Outcome<void> list_models(Context& context, const Options& options) {
 Outcome<void> list_instances(Context& context, const Options& options) {
   CORRAL_TRY(std::string body, context.api.instances());
   if (options.json) {
-    print_body(context.console, body);
+    print_json(context.console, body);
     return {};
   }
   std::string table = render_instances(body, context.clock.wall(), context.out_paint);
@@ -195,7 +162,7 @@ Outcome<void> list_instances(Context& context, const Options& options) {
 Outcome<void> show_model(Context& context, const Options& options) {
   CORRAL_TRY(std::string body, context.api.model(options.model));
   if (options.json) {
-    print_body(context.console, body);
+    print_json(context.console, body);
   } else {
     context.console.out(render_model(body, context.clock.wall(), context.out_paint));
   }
@@ -205,7 +172,7 @@ Outcome<void> show_model(Context& context, const Options& options) {
 Outcome<void> stop_model(Context& context, const Options& options) {
   CORRAL_TRY(std::string body, context.api.unload(options.model));
   if (options.json) {
-    print_body(context.console, body);
+    print_json(context.console, body);
     return {};
   }
   json::value model = parse_or_null(body);
@@ -215,15 +182,9 @@ Outcome<void> stop_model(Context& context, const Options& options) {
   return {};
 }
 
-void complete_models(Context& context) {
-  auto body = context.api.models();
-  if (!body) return;
-  json::value document = parse_or_null(*body);
-  for (const json::value& model : list_of(document, "models")) {
-    std::string_view name = text_of(model, "name");
-    // A name with a shell's own characters could do harm on the command line it is put into.
-    if (safe_in_shell(name)) context.console.out(std::string(name) + "\n");
-  }
+void print_json(Console& console, std::string_view body) {
+  std::string text(trim(body));
+  console.out((console.out_is_terminal() ? safe_text(text) : text) + "\n");
 }
 
 void print_failure(Console& console, const Paint& paint, const Failure& failure) {

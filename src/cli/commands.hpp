@@ -23,14 +23,20 @@ struct Context {
   const sys::Clock& clock;
   Paint out_paint;  // colours of standard output
   Paint err_paint;
+  sys::Files& files;
 };
 
 Outcome<void> list_models(Context& context, const Options& options);
 Outcome<void> list_instances(Context& context, const Options& options);
 Outcome<void> show_model(Context& context, const Options& options);
 Outcome<void> stop_model(Context& context, const Options& options);
-// One name a line; only names that a shell can take as they are. Never fails.
-void complete_models(Context& context);
+
+// `endpoints`, `routes` and the commands below them.
+Outcome<void> gateway_command(Context& context, const Options& options);
+
+// Names for the shell, one a line: "models", "endpoints", "routes", or "names" that clients can ask
+// for. Only those that do no harm on a command line. Never fails.
+void complete_names(Context& context, std::string_view kind);
 
 // `reader` makes the line reader of a talk, when there is one.
 using ReaderFactory = std::function<std::unique_ptr<LineReader>()>;
@@ -47,6 +53,9 @@ Outcome<void> config_command(ConfigContext& context, const Options& options);
 // The script for one shell, written from the table of commands.
 std::string completion_script(std::string_view shell, const CommandInfo& root);
 
+// JSON for programs: as the server sent it, with one line break at its end.
+void print_json(Console& console, std::string_view body);
+
 // "error: ..." and its hint on standard error, made safe.
 void print_failure(Console& console, const Paint& paint, const Failure& failure);
 
@@ -54,5 +63,10 @@ void print_failure(Console& console, const Paint& paint, const Failure& failure)
 std::string render_models(std::string_view body, sys::Wall now, const Paint& paint);
 std::string render_instances(std::string_view body, sys::Wall now, const Paint& paint);
 std::string render_model(std::string_view body, sys::Wall now, const Paint& paint);
+std::string render_endpoints(std::string_view body, const Paint& paint);
+std::string render_endpoint(std::string_view body, const Paint& paint);
+std::string render_routes(std::string_view body, const Paint& paint);
+std::string render_route(std::string_view body, const Paint& paint);
+std::string render_explanation(std::string_view body, const Paint& paint);
 
 }  // namespace corral::cli

@@ -1,7 +1,9 @@
-// Completion scripts for bash, zsh and fish, written from the table of commands. Names of models
-// come from `corral __complete models`, which prints only names that a shell takes as they are; the
-// scripts never let a shell evaluate them.
+// Completion scripts for bash, zsh and fish, written from the table of commands. Names of models,
+// endpoints and routes come from `corral __complete KIND`, which prints only names that do no harm
+// on a command line; the scripts never let a shell evaluate them.
 #include <fmt/core.h>
+
+#include <algorithm>
 
 #include "base/text.hpp"
 #include "cli/commands.hpp"
@@ -51,6 +53,20 @@ std::string options_of_kind(const CommandInfo& root, std::string_view kind) {
   return join(found, "|");
 }
 
+// Commands with commands below them, for a shell pattern: "config|endpoints".
+std::string groups_of(const CommandInfo& root, std::string_view separator) {
+  std::vector<std::string> found;
+  for (const CommandInfo& child : root.children) {
+    if (!child.children.empty()) found.push_back(child.name);
+  }
+  return join(found, separator);
+}
+
+// Names that the server knows, as opposed to those of files.
+bool takes_names(const CommandInfo& command) {
+  return !command.takes.empty() && command.takes != "files";
+}
+
 std::string bash_words(const CommandInfo& command) {
   std::vector<std::string> parts{names(command.children), join(command.choices, " "),
                                  names(command.options)};
@@ -65,19 +81,19 @@ std::string bash_script(const CommandInfo& root) {
   std::string cases;
   for_each_command(root, "", [&](const std::string& path, const CommandInfo& command) {
     cases += fmt::format("    \"{}\") words=\"{}\"{} ;;\n", path, bash_words(command),
-                         command.takes_model ? "; models=1" : "");
+                         command.takes.empty() ? "" : "; takes=" + command.takes);
   });
   return fmt::format(R"(# bash completion for corral
 _corral() {{
   local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}"
-  local command="" words="" models=0 positionals=0 i name
+  local command="" words="" takes="" positionals=0 i name
   for ((i = 1; i < COMP_CWORD; i++)); do
     case "${{COMP_WORDS[i]}}" in
       {0}) ((i++)) ;;
       -*) ;;
       *)
         if [[ -z "$command" ]]; then command="${{COMP_WORDS[i]}}"
-        elif [[ "$command" == config ]]; then command="config ${{COMP_WORDS[i]}}"
+        elif [[ "$command" == @({6}) ]]; then command+=" ${{COMP_WORDS[i]}}"
         else ((positionals++)); fi ;;
     esac
   done
@@ -91,10 +107,12 @@ _corral() {{
     "") words="{3}" ;;
 {5}  esac
   COMPREPLY=($(compgen -W "$words {4} --help" -- "$current"))
-  if ((models && positionals == 0)); then
+  if [[ "$takes" == files ]]; then
+    ((positionals)) || COMPREPLY+=($(compgen -f -- "$current"))
+  elif [[ -n "$takes" ]] && ((positionals == 0)); then
     while IFS= read -r name; do
       [[ "$name" == "$current"* ]] && COMPREPLY+=("$name")
-    done < <(corral __complete models 2>/dev/null)
+    done < <(corral __complete "$takes" 2>/dev/null)
   fi
   # A colon begins a new word in bash.
   if declare -F __ltrim_colon_completions >/dev/null; then __ltrim_colon_completions "$current"; fi
@@ -102,8 +120,8 @@ _corral() {{
 complete -o filenames -F _corral corral
 )",
                      options_of_kind(root, ""), options_of_kind(root, "FILE"),
-                     options_of_kind(root, "DIR"), names(root.children), names(root.options),
-                     cases);
+                     options_of_kind(root, "DIR"), names(root.children), names(root.options), cases,
+                     groups_of(root, "|"));
 }
 
 // For single quotes in zsh and fish; zsh takes [ ] : in descriptions as its own.
@@ -146,7 +164,10 @@ std::string zsh_case(const CommandInfo& root, const std::string& path, const Com
   for (const OptionInfo& option : root.options) {
     if (option.name != "--help") out += zsh_option(option);
   }
-  if (command.takes_model) out += "      '1:model:_corral_models' \\\n";
+  if (command.takes == "files") out += "      '1:file:_files' \\\n";
+  if (takes_names(command)) {
+    out += fmt::format("      '1:name: _corral_names {}' \\\n", command.takes);
+  }
   if (!command.choices.empty()) {
     out += fmt::format("      '1:word:({})' \\\n", join(command.choices, " "));
   }
@@ -157,18 +178,18 @@ std::string zsh_script(const CommandInfo& root) {
   std::string cases;
   std::string groups;
   for_each_command(root, "", [&](const std::string& path, const CommandInfo& command) {
-    if (command.children.empty()) {
-      cases += zsh_case(root, path, command);
-    } else {
-      groups += fmt::format("    _commands=(\n{}    )\n", zsh_commands(command));
+    if (command.acts) cases += zsh_case(root, path, command);
+    if (!command.children.empty()) {
+      groups += fmt::format("      {})\n        _commands=(\n{}        ) ;;\n", command.name,
+                            zsh_commands(command));
     }
   });
   return fmt::format(R"zsh(#compdef corral
 # zsh completion for corral
-_corral_models() {{
-  local -a models
-  models=(${{(f)"$(corral __complete models 2>/dev/null)"}})
-  compadd -a models
+_corral_names() {{
+  local -a names
+  names=(${{(f)"$(corral __complete "$1" 2>/dev/null)"}})
+  compadd -a names
 }}
 _corral() {{
   local -a _commands
@@ -180,14 +201,18 @@ _corral() {{
     return
   fi
   command="$words[2]"
-  if [[ "$command" == config ]]; then
-    if ((CURRENT == 3)); then
-  {}      _describe -t commands command _commands
+  case "$command" in
+{}  esac
+  if (($#_commands)); then
+    if ((CURRENT == 3)) && [[ "$words[3]" != -* ]]; then
+      _describe -t commands command _commands
       return
     fi
-    command="config $words[3]"
-    shift words
-    ((CURRENT--))
+    if [[ "$words[3]" != -* ]]; then
+      command="$command $words[3]"
+      shift words
+      ((CURRENT--))
+    fi
   fi
   shift words
   ((CURRENT--))
@@ -225,35 +250,64 @@ std::string fish_option(std::string_view condition, const OptionInfo& option) {
                      value, fish_text(option.description));
 }
 
+// The words so far that are neither options nor their values.
+std::string fish_helpers(const CommandInfo& root) {
+  std::string valued = options_of_kind(root, "");
+  std::ranges::replace(valued, '|', ' ');
+  return fmt::format(R"fish(# fish completion for corral
+function __corral_words
+    set -l words (commandline -opc)
+    set -l value 0
+    for word in $words[2..-1]
+        if test $value = 1
+            set value 0
+            continue
+        end
+        switch $word
+            case {}
+                set value 1
+            case '-*'
+            case '*'
+                echo $word
+        end
+    end
+end
+# Whether the line is within this command, or right behind it.
+function __corral_in
+    set -l words (__corral_words)
+    test (count $words) -ge (count $argv); and test "$words[1..(count $argv)]" = "$argv"
+end
+function __corral_at
+    set -l words (__corral_words)
+    test "$words" = "$argv"
+end
+complete -c corral -f
+)fish",
+                     valued);
+}
+
 std::string fish_script(const CommandInfo& root) {
-  std::string out = "# fish completion for corral\ncomplete -c corral -f\n";
+  std::string out = fish_helpers(root);
   for (const OptionInfo& option : root.options) out += fish_option("", option);
-  std::string_view first = " -n __fish_use_subcommand";
-  for (const CommandInfo& child : root.children) {
-    out += fmt::format("complete -c corral{} -a {} -d '{}'\n", first, child.name,
+  auto add_child = [&](const std::string& at, const CommandInfo& child) {
+    out += fmt::format("complete -c corral -n '__corral_at{}' -a {} -d '{}'\n", at, child.name,
                        fish_text(child.description));
-  }
+  };
+  for (const CommandInfo& child : root.children) add_child("", child);
   for_each_command(root, "", [&](const std::string& path, const CommandInfo& command) {
-    std::string seen;
-    for (std::string_view word : split(path, ' ')) {
-      seen += fmt::format("{}__fish_seen_subcommand_from {}", seen.empty() ? "" : "; and ", word);
-    }
-    std::string condition = fmt::format(" -n '{}'", seen);
-    for (const CommandInfo& child : command.children) {
-      out += fmt::format(
-          "complete -c corral -n '{}; and not __fish_seen_subcommand_from {}' -a {} "
-          "-d '{}'\n",
-          seen, names(command.children), child.name, fish_text(child.description));
-    }
+    std::string here = fmt::format(" -n '__corral_at {}'", path);
+    for (const CommandInfo& child : command.children) add_child(" " + path, child);
     for (const std::string& choice : command.choices) {
-      out += fmt::format("complete -c corral{} -a {}\n", condition, choice);
+      out += fmt::format("complete -c corral{} -a {}\n", here, choice);
     }
-    if (command.takes_model) {
-      out += fmt::format("complete -c corral{} -a '(corral __complete models 2>/dev/null)'\n",
-                         condition);
+    if (takes_names(command)) {
+      out += fmt::format("complete -c corral{} -a '(corral __complete {} 2>/dev/null)'\n", here,
+                         command.takes);
     }
+    if (command.takes == "files") out += fmt::format("complete -c corral{} -F\n", here);
     for (const OptionInfo& option : command.options) {
-      if (option.name != "--help") out += fish_option(condition, option);
+      if (option.name == "--help") continue;
+      out += fish_option(fmt::format(" -n '__corral_in {}'", path), option);
     }
   });
   return out;

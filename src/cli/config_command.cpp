@@ -31,15 +31,6 @@ json::object& section_at(json::object& root, std::span<const std::string_view> p
   return *at;
 }
 
-template <class Owner>
-json::object element_of(const std::vector<config::Property<Owner>>& table, const Owner& owner) {
-  json::object out;
-  for (const auto& each : table) {
-    if (!each.secret) out[each.path] = value_of(each.write(owner));
-  }
-  return out;
-}
-
 // The effective values as one tree; secrets are left out.
 json::object tree_of(const config::Settings& settings) {
   json::object root;
@@ -50,16 +41,6 @@ json::object tree_of(const config::Settings& settings) {
     parts.pop_back();
     section_at(root, parts)[last] = value_of(each.write(settings));
   }
-  json::object models;
-  for (const auto& [name, model] : settings.models.settings) {
-    models[name] = element_of(config::model_properties(), model);
-  }
-  section_at(root, split("models", '.'))["settings"] = std::move(models);
-  json::array endpoints;
-  for (const auto& endpoint : settings.endpoints) {
-    endpoints.push_back(element_of(config::endpoint_properties(), endpoint));
-  }
-  root["endpoints"] = std::move(endpoints);
   return root;
 }
 

@@ -47,6 +47,9 @@ Outcome<void> run_with_server(const Options& options, Context& context, Surround
   if (options.command == "ps") return list_instances(context, options);
   if (options.command == "show") return show_model(context, options);
   if (options.command == "stop") return stop_model(context, options);
+  if (options.command.starts_with("endpoints") || options.command.starts_with("routes")) {
+    return gateway_command(context, options);
+  }
   return run_model(context, options, [&around]() -> std::unique_ptr<LineReader> {
     auto folders = sys::user_folders();
     // Without a home there is no history, and talking still works.
@@ -65,9 +68,10 @@ Outcome<void> talk_to_server(const Options& options, Surroundings& around) {
   ServerApi api(*wire);
   bool out_colors = !options.no_color && around.console.out_is_terminal();
   bool err_colors = !options.no_color && around.console.err_is_terminal();
-  Context context{around.console, api, around.clock, Paint(out_colors), Paint(err_colors)};
+  Context context{around.console,    api,         around.clock, Paint(out_colors),
+                  Paint(err_colors), around.files};
   if (options.command == "__complete") {
-    if (options.word == "models") complete_models(context);
+    complete_names(context, options.word);
     return {};
   }
   return run_with_server(options, context, around);

@@ -74,7 +74,8 @@ net::Headers HttpWire::headers_for(const WireRequest& request) const {
   net::Headers headers;
   headers.add("Accept",
               request.event_stream ? "text/event-stream, application/json" : "application/json");
-  if (!request.body.empty()) headers.add("Content-Type", "application/json");
+  if (!request.body.empty()) headers.add("Content-Type", request.content_type);
+  if (request.only_new) headers.add("If-None-Match", "*");
   if (!address_.api_key.empty()) headers.add("Authorization", "Bearer " + address_.api_key);
   return headers;
 }

@@ -1,12 +1,16 @@
 // Reading answers without trusting their shape: a missing or wrong field is empty, never a crash.
 #pragma once
 
+#include <fmt/core.h>
+
 #include <boost/json.hpp>
 #include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include "base/json.hpp"
 
 namespace corral::cli {
 
@@ -40,6 +44,32 @@ inline const boost::json::array& list_of(const boost::json::value& from, std::st
   static const boost::json::array kNone;
   const boost::json::value* found = member(from, name);
   return found != nullptr && found->is_array() ? found->get_array() : kNone;
+}
+
+inline boost::json::value parse_or_null(std::string_view body) {
+  auto parsed = corral::json::parse(body);
+  return parsed ? std::move(*parsed) : boost::json::value(nullptr);
+}
+
+inline std::string number_text(const boost::json::value& from, std::string_view name) {
+  auto count = count_of(from, name);
+  return count ? fmt::format("{}", *count) : std::string();
+}
+
+inline bool is_true(const boost::json::value& from, std::string_view name) {
+  const boost::json::value* found = member(from, name);
+  return found != nullptr && found->is_bool() && found->get_bool();
+}
+
+// The texts of a list, with commas.
+inline std::string joined(const boost::json::array& texts) {
+  std::string out;
+  for (const boost::json::value& value : texts) {
+    if (!value.is_string()) continue;
+    if (!out.empty()) out += ", ";
+    out += std::string_view(value.get_string());
+  }
+  return out;
 }
 
 }  // namespace corral::cli

@@ -16,6 +16,8 @@ constexpr const char* kFooter = R"(Examples:
   corral run corral-tiny "What is Corral?"  one streamed answer
   corral run corral-tiny                    a talk; /help lists its commands
   git diff | corral run MODEL "Explain:"    standard input follows the prompt
+  corral endpoints                          the places that answer, and how they are
+  corral routes explain gpt-4o              who would answer to that name now, and why
 
 Environment:
   CORRAL_SERVER    address of the server, as --server
@@ -48,6 +50,22 @@ constexpr const char* kConfigFooter = R"(Examples:
   corral config check --config corral.yaml
   corral config get server.listen
   corral config docs | less
+)";
+
+constexpr const char* kEndpointsFooter = R"(Examples:
+  corral endpoints
+  corral endpoints show gpu1
+  corral endpoints add gpu3.yaml
+  corral endpoints open gpu1     no requests until `close`
+  corral endpoints close gpu1    let requests through again
+)";
+
+constexpr const char* kRoutesFooter = R"(Examples:
+  corral routes
+  corral routes explain gpt-4o
+  corral routes add chat.yaml
+  corral routes add --replace chat.yaml
+  corral routes remove chat
 )";
 
 constexpr const char* kCompletionFooter = R"(Examples:
@@ -133,6 +151,55 @@ void add_config(CLI::App& app, Options& out) {
   for (CLI::App* command : {check, print, get}) add_config_options(*command, out);
 }
 
+CLI::App* add_group(CLI::App& app, const char* name, const char* description, const char* footer) {
+  CLI::App* group = app.add_subcommand(name, description);
+  group->require_subcommand(0, 1);
+  group->fallthrough();
+  group->footer(footer);
+  return group;
+}
+
+// `kind` is what completion offers: see `takes_of`.
+void add_name(CLI::App& command, Options& out, const char* kind, const char* description) {
+  command.add_option("name", out.name, description)->type_name(kind)->required();
+}
+
+void add_add(CLI::App& group, Options& out, const char* description) {
+  CLI::App* add = group.add_subcommand("add", description);
+  add->add_option("file", out.file, "YAML or JSON; - is standard input")
+      ->type_name("FILE")
+      ->required();
+  add->add_flag("--replace", out.replace, "Take the place of the one of that name");
+}
+
+void add_endpoints(CLI::App& app, Options& out) {
+  CLI::App* group =
+      add_group(app, "endpoints", "Show, add and remove the places that answer", kEndpointsFooter);
+  add_name(*group->add_subcommand("show", "Show one endpoint in full"), out, "ENDPOINT",
+           "Its name");
+  add_add(*group, out, "Add an endpoint");
+  add_name(*group->add_subcommand("remove", "Remove an endpoint that was added"), out, "ENDPOINT",
+           "Its name");
+  CLI::App* open = group->add_subcommand("open", "Open circuit breakers by hand: no requests");
+  CLI::App* close = group->add_subcommand("close", "Close them: let requests through again");
+  for (CLI::App* command : {open, close}) {
+    add_name(*command, out, "ENDPOINT", "Its name");
+    command->add_option("--model", out.model, "Only this model of the endpoint, by its name there")
+        ->type_name("MODEL");
+  }
+}
+
+void add_routes(CLI::App& app, Options& out) {
+  CLI::App* group =
+      add_group(app, "routes", "Show, explain, add and remove public names", kRoutesFooter);
+  add_name(*group->add_subcommand("show", "Show one route in full"), out, "ROUTE", "Its name");
+  add_name(*group->add_subcommand("explain", "Say who answers to a name now, and why"), out, "NAME",
+           "What a client would ask for");
+  add_add(*group, out, "Add a route");
+  add_name(*group->add_subcommand("remove", "Remove a route that was added"), out, "ROUTE",
+           "Its name");
+}
+
 void add_others(CLI::App& app, Options& out) {
   app.add_subcommand("list", "Show the models (also: ls)")->alias("ls");
   app.add_subcommand("ps", "Show the engines that run now");
@@ -165,6 +232,8 @@ std::unique_ptr<CLI::App> build(Options& out) {
   add_serve(*app, out);
   add_run(*app, out);
   add_others(*app, out);
+  add_endpoints(*app, out);
+  add_routes(*app, out);
   add_config(*app, out);
   for (CLI::App* command : app->get_subcommands(nullptr)) command->fallthrough();
   return app;
@@ -270,10 +339,21 @@ std::string command_of(CLI::App& app) {
   return name;
 }
 
+// What a command's first word is a name of.
+std::string takes_of(const CLI::Option& positional) {
+  const std::string& type = positional.get_type_name();
+  if (type == "MODEL") return "models";
+  if (type == "ENDPOINT") return "endpoints";
+  if (type == "ROUTE") return "routes";
+  if (type == "NAME") return "names";
+  return type == "FILE" ? "files" : "";
+}
+
 CommandInfo describe(CLI::App& app) {
-  CommandInfo info{app.get_name(), app.get_description(), {}, {}, {}, false};
+  CommandInfo info{.name = app.get_name(), .description = app.get_description()};
+  info.acts = app.get_require_subcommand_min() == 0;
   for (const CLI::Option* option : app.get_options()) {
-    if (option->get_positional() && option->get_name(true) == "model") info.takes_model = true;
+    if (option->get_positional() && info.takes.empty()) info.takes = takes_of(*option);
     if (option->get_lnames().empty()) continue;
     std::string value = option->get_expected_max() == 0 ? "" : option->get_type_name();
     info.options.push_back({"--" + option->get_lnames()[0], option->get_description(), value});

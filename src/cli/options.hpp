@@ -37,6 +37,9 @@ struct Options {
   ServeOptions serve;   // its config_file and overrides serve the config commands too
   std::string setting;  // config get PATH
   std::string word;     // completion SHELL, __complete KIND
+  std::string name;     // of an endpoint, a route, or what a client asks for
+  std::string file;     // endpoints add, routes add: "-" is standard input
+  bool replace = false;
 };
 
 struct HelpText {
@@ -60,7 +63,8 @@ struct CommandInfo {
   std::vector<OptionInfo> options;
   std::vector<CommandInfo> children;
   std::vector<std::string> choices;  // words it takes: bash, zsh, fish
-  bool takes_model = false;
+  std::string takes;  // what its first word is a name of, as `__complete` knows it: "models"
+  bool acts = true;   // false: only the commands below it do something
 };
 CommandInfo command_tree();
 

@@ -16,7 +16,7 @@ enum class ExitCode : int {
   failed = 1,
   usage = 2,
   unreachable = 3,    // no server answers
-  not_found = 4,      // no such model or setting
+  not_found = 4,      // no such model, endpoint, route or setting
   interrupted = 130,  // Ctrl-C
 };
 

@@ -18,12 +18,24 @@ std::string model_path(std::string_view name, std::string_view action = {}) {
   return fmt::format("{}/{}{}", kModels, encode_segment(name), action);
 }
 
+std::string resource_path(Resource kind, std::string_view name = {}) {
+  std::string_view kinds = kind == Resource::endpoint ? "endpoints" : "routes";
+  if (name.empty()) return fmt::format("/admin/v1/{}", kinds);
+  return fmt::format("/admin/v1/{}/{}", kinds, encode_segment(name));
+}
+
 std::string one_line(std::string_view text) {
   std::string out(text.substr(0, 500));
   for (char& c : out) {
     if (c == '\n' || c == '\r') c = ' ';
   }
   return out;
+}
+
+// Whether a refusal says that another version is there, and not that the name is taken otherwise.
+bool about_version(std::string_view body) {
+  auto parsed = corral::json::parse(body);
+  return parsed && text_of(*parsed, "param") == "version";
 }
 
 // What the stream of one answer has said so far.
@@ -124,12 +136,18 @@ Failure failure_of(const WireAnswer& answer, std::string_view server) {
 }
 
 Outcome<std::string> ServerApi::call(std::string method, std::string path, std::string body) {
-  WireRequest request{std::move(method), std::move(path), std::move(body), false};
+  WireRequest request{
+      .method = std::move(method), .path = std::move(path), .body = std::move(body)};
   CORRAL_TRY(WireAnswer answer, wire_.exchange(request, nullptr));
+  return checked(std::move(answer));
+}
+
+Outcome<std::string> ServerApi::checked(WireAnswer answer) const {
   if (answer.status < 200 || answer.status > 299) {
     return std::unexpected(failure_of(answer, wire_.server()));
   }
-  if (!corral::json::parse(answer.body)) {
+  bool nothing = answer.status == 204;
+  if (!nothing && !corral::json::parse(answer.body)) {
     return failure(ExitCode::failed,
                    fmt::format("{} answered with something else than JSON", wire_.server()),
                    "is this a Corral server? Choose another with --server URL");
@@ -149,6 +167,47 @@ Outcome<std::string> ServerApi::unload(std::string_view name) {
 }
 Outcome<std::string> ServerApi::instances() { return call("GET", "/admin/v1/instances"); }
 
+Outcome<std::string> ServerApi::resources(Resource kind) {
+  return call("GET", resource_path(kind));
+}
+
+Outcome<std::string> ServerApi::resource(Resource kind, std::string_view name) {
+  return call("GET", resource_path(kind, name));
+}
+
+Outcome<std::string> ServerApi::put_resource(Resource kind, std::string_view name, std::string text,
+                                             Put how) {
+  // JSON is YAML too, and the server tells them apart.
+  WireRequest request{.method = "PUT",
+                      .path = resource_path(kind, name),
+                      .body = std::move(text),
+                      .content_type = "application/yaml",
+                      .only_new = how == Put::fresh};
+  CORRAL_TRY(WireAnswer answer, wire_.exchange(request, nullptr));
+  bool there = how == Put::fresh && answer.status == 409 && about_version(answer.body);
+  auto done = checked(std::move(answer));
+  if (!done && there) done.error().hint = "--replace puts yours in its place";
+  return done;
+}
+
+Outcome<void> ServerApi::remove_resource(Resource kind, std::string_view name) {
+  CORRAL_TRY(std::string none, call("DELETE", resource_path(kind, name)));
+  (void)none;
+  return {};
+}
+
+Outcome<std::string> ServerApi::set_breakers(std::string_view endpoint, std::string_view action,
+                                             std::string_view model) {
+  json::object body{{"action", action}};
+  if (!model.empty()) body["model"] = model;
+  return call("POST", resource_path(Resource::endpoint, endpoint) + "/breaker",
+              corral::json::serialize(json::value(body)));
+}
+
+Outcome<std::string> ServerApi::explain(std::string_view name) {
+  return call("GET", "/admin/v1/explain/" + encode_segment(name));
+}
+
 Outcome<std::string> ServerApi::chat(const json::object& request) {
   return call("POST", "/v1/chat/completions", corral::json::serialize(json::value(request)));
 }
@@ -157,8 +216,10 @@ Outcome<ChatEnd> ServerApi::stream_chat(const json::object& request, const Piece
   json::object body = request;
   body["stream"] = true;
   ChatStream stream;
-  WireRequest wanted{"POST", "/v1/chat/completions", corral::json::serialize(json::value(body)),
-                     true};
+  WireRequest wanted{.method = "POST",
+                     .path = "/v1/chat/completions",
+                     .body = corral::json::serialize(json::value(body)),
+                     .event_stream = true};
   auto sink = [&](std::string_view bytes) { return stream.take(bytes, on_piece); };
   CORRAL_TRY(WireAnswer answer, wire_.exchange(wanted, sink));
   if (answer.status < 200 || answer.status > 299) {

@@ -21,8 +21,10 @@ namespace corral::cli {
 struct WireRequest {
   std::string method = "GET";
   std::string path;
-  std::string body;           // JSON; empty for none
+  std::string body;           // empty for none
   bool event_stream = false;  // the answer may be one
+  std::string content_type = "application/json";
+  bool only_new = false;  // If-None-Match: *, nothing is to be replaced
 };
 
 struct WireAnswer {
@@ -52,6 +54,10 @@ struct ChatEnd {
   std::string finish_reason;  // "stop", "length", "tool_calls", ...
 };
 
+// What administrators make, change and remove.
+enum class Resource { endpoint, route };
+enum class Put { fresh, replace };
+
 class ServerApi {
  public:
   explicit ServerApi(ServerWire& wire) : wire_(wire) {}
@@ -62,6 +68,16 @@ class ServerApi {
   Outcome<std::string> load(std::string_view name);
   Outcome<std::string> unload(std::string_view name);
   Outcome<std::string> instances();
+  Outcome<std::string> resources(Resource kind);
+  Outcome<std::string> resource(Resource kind, std::string_view name);
+  // `text` is JSON or YAML. `fresh` fails when there is one of that name already.
+  Outcome<std::string> put_resource(Resource kind, std::string_view name, std::string text,
+                                    Put how);
+  Outcome<void> remove_resource(Resource kind, std::string_view name);
+  // Breakers by hand, "open" or "close": of one model there, or of all when `model` is empty.
+  Outcome<std::string> set_breakers(std::string_view endpoint, std::string_view action,
+                                    std::string_view model);
+  Outcome<std::string> explain(std::string_view name);
   // One whole chat completion.
   Outcome<std::string> chat(const boost::json::object& request);
   // The same as a stream; `request` gets "stream": true.
@@ -70,6 +86,7 @@ class ServerApi {
 
  private:
   Outcome<std::string> call(std::string method, std::string path, std::string body = {});
+  Outcome<std::string> checked(WireAnswer answer) const;
 
   ServerWire& wire_;
 };

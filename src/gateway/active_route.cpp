@@ -21,9 +21,9 @@ std::shared_ptr<const inference::DefaultParameters> defaults_of(const Route& rou
 
 // Different for each decision; which one of many equals is taken is nobody's secret.
 std::uint64_t random_word() {
-  static thread_local std::uint64_t state =
-      mix64(static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()) ^
-            reinterpret_cast<std::uintptr_t>(&state));
+  static thread_local std::uint64_t state = mix64(
+      static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()) ^
+      reinterpret_cast<std::uintptr_t>(&state));
   return mix64(state++);
 }
 

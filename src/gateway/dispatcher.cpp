@@ -28,11 +28,13 @@ net::Task<Result<Dispatched>> Dispatcher::open(inference::Request& request, cons
 }
 
 net::Task<Result<Dispatched>> Dispatcher::go_on(const Dispatched& broken,
-                                                inference::Request& request,
-                                                const Caller& caller) {
+                                                inference::Request& request, const Caller& caller) {
   Flight flight(source_, room_, broken.route, broken.matched, request, caller);
-  flight.leave_out(*broken.place.state());
+  auto broke_off = broken.broke_off;
+  broke_off.push_back(broken.place.state());
+  for (const auto& state : broke_off) flight.leave_out(*state);
   auto result = co_await flight.run();
+  if (result) result->broke_off = std::move(broke_off);
   if (result) broken.route->state->counters.resumed.fetch_add(1, std::memory_order_relaxed);
   co_return result;
 }

@@ -23,8 +23,8 @@ class Dispatcher {
   // nothing can answer now; timeout, saying of what; or what the last endpoint said.
   net::Task<Result<Dispatched>> open(inference::Request& request, const Caller& caller);
 
-  // Goes on with an answer that broke off midway, at another target of its route. `request` asks for
-  // the rest.
+  // Goes on with an answer that broke off midway, at another target of its route. `request` asks
+  // for the rest.
   net::Task<Result<Dispatched>> go_on(const Dispatched& broken, inference::Request& request,
                                       const Caller& caller);
 

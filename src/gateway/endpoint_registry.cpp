@@ -16,8 +16,7 @@ constexpr int kMostValidated = 3;  // models of an endpoint that comes back
 unsigned percent(double part) { return static_cast<unsigned>(part * 100 + 0.5); }
 
 std::uint64_t seed_of(const std::string& name) {
-  return hash_of(name) ^
-         static_cast<std::uint64_t>(SteadyClock::now().time_since_epoch().count());
+  return hash_of(name) ^ static_cast<std::uint64_t>(SteadyClock::now().time_since_epoch().count());
 }
 
 // What of an endpoint a request notices; the rest may change without a new one.
@@ -70,8 +69,10 @@ HealthPolicy EndpointRegistry::health_policy() const {
 std::shared_ptr<EndpointRegistry::Entry> EndpointRegistry::make_entry(
     const config::EndpointSettings& wanted, std::shared_ptr<Endpoint> endpoint) const {
   return std::make_shared<Entry>(
-      Entry{wanted, std::move(endpoint),
-            EndpointHealth(health_policy(), seed_of(wanted.name), SteadyClock::now()), {}});
+      Entry{wanted,
+            std::move(endpoint),
+            EndpointHealth(health_policy(), seed_of(wanted.name), SteadyClock::now()),
+            {}});
 }
 
 std::shared_ptr<Endpoint> EndpointRegistry::make_endpoint(
@@ -152,8 +153,8 @@ std::vector<std::shared_ptr<TargetState>> EndpointRegistry::states_of(
   return result;
 }
 
-Result<void> EndpointRegistry::force_breakers(const std::string& endpoint,
-                                              const std::string& model, bool open) {
+Result<void> EndpointRegistry::force_breakers(const std::string& endpoint, const std::string& model,
+                                              bool open) {
   bool any = false;
   for (const auto& state : states_of(endpoint)) {
     if (!model.empty() && state->model() != model) continue;
@@ -171,12 +172,11 @@ Result<void> EndpointRegistry::force_breakers(const std::string& endpoint,
 
 void EndpointRegistry::breaker_changed(const std::string& endpoint, const std::string& model,
                                        const BreakerTransition& change) {
-  auto fields = std::initializer_list<telemetry::LogField>{
-      {"endpoint", endpoint},
-      {"model", model},
-      {"from", to_string(change.from)},
-      {"to", to_string(change.to)},
-      {"reason", to_string(change.reason)}};
+  auto fields = std::initializer_list<telemetry::LogField>{{"endpoint", endpoint},
+                                                           {"model", model},
+                                                           {"from", to_string(change.from)},
+                                                           {"to", to_string(change.to)},
+                                                           {"reason", to_string(change.reason)}};
   if (change.to == BreakerState::open) {
     parts_.log.warn("circuit breaker", fields);
   } else {
@@ -214,7 +214,8 @@ net::Task<void> EndpointRegistry::stop() {
 }
 
 void EndpointRegistry::tick() {
-  if (stopping_) return;
+  // Without probes nothing could bring an endpoint back that was thought to be down.
+  if (stopping_ || settings_.health.probe_interval.count() == 0) return;
   auto now = SteadyClock::now();
   for (auto& [name, entry] : entries_) {
     auto wake = entry->health.wake_at();
@@ -228,12 +229,12 @@ void EndpointRegistry::perform(const std::shared_ptr<Entry>& entry, const Health
   auto now = SteadyClock::now();
   entry->endpoint->set_health(entry->health.usable(), entry->health.capacity_share(now));
   if (step.transition) {
-    auto fields = std::initializer_list<telemetry::LogField>{
-        {"endpoint", entry->settings.name},
-        {"from", to_string(step.transition->from)},
-        {"to", to_string(step.transition->to)},
-        {"reason", to_string(step.transition->reason)},
-        {"error", entry->last_error}};
+    auto fields =
+        std::initializer_list<telemetry::LogField>{{"endpoint", entry->settings.name},
+                                                   {"from", to_string(step.transition->from)},
+                                                   {"to", to_string(step.transition->to)},
+                                                   {"reason", to_string(step.transition->reason)},
+                                                   {"error", entry->last_error}};
     if (entry->health.usable()) {
       parts_.log.info("endpoint health", fields);
     } else {
@@ -247,7 +248,7 @@ void EndpointRegistry::perform(const std::shared_ptr<Entry>& entry, const Health
 
 net::Task<void> EndpointRegistry::probe(std::shared_ptr<Entry> entry) {
   auto checked = co_await entry->endpoint->binding().probe(entry->endpoint->address(),
-                                                        settings_.health.probe_timeout);
+                                                           settings_.health.probe_timeout);
   if (stopping_) co_return;  // its failure is ours
   auto now = SteadyClock::now();
   entry->last_error = checked ? std::string() : checked.error().describe();

@@ -16,11 +16,22 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr int kLoads = 3;    // a model that goes as soon as it has come is not waited for for ever
 constexpr int kChoices = 4;  // another one may take the chosen place at the same moment
 constexpr std::chrono::seconds kDownWait{30};
+constexpr std::chrono::seconds kComeBack{2};
 
 RetryPolicy retry_policy(const config::RouteSettings& route, config::Priority priority) {
   bool background = priority == config::Priority::low;
   return {route.tries, background ? route.background_backoff_min : route.retry_backoff_min,
           background ? route.background_backoff_max : route.retry_backoff_max};
+}
+
+// No attempt waits longer than is left for the whole answer.
+bindings::CallTimeouts timeouts_within(bindings::CallTimeouts timeouts,
+                                       std::chrono::nanoseconds left) {
+  auto most =
+      std::max(std::chrono::ceil<std::chrono::milliseconds>(left), std::chrono::milliseconds(1));
+  timeouts.connect = std::min(timeouts.connect, most);
+  timeouts.first_token = std::min(timeouts.first_token, most);
+  return timeouts;
 }
 
 std::uint64_t hash_text(std::string_view text) { return text.empty() ? 0 : hash_of(text); }
@@ -142,7 +153,7 @@ Flight::Standing Flight::choose_in(const ActiveGroup& group, Time now, Placement
     if (take_place(group, target, now, place)) return Standing::placed;
   }
   return group.choose(View(*this, group, now, false), keys(group)) ? Standing::busy
-                                                                 : Standing::none_alive;
+                                                                   : Standing::none_alive;
 }
 
 // The first group in which anything is alive; its places are waited for, since the next groups are
@@ -193,6 +204,16 @@ net::Task<Result<void>> Flight::load(const ActiveTarget& target) {
   }
   last_error_ = std::move(error);
   co_return Result<void>();
+}
+
+// The usual case, which needs no coroutine: there is a place, and nobody waits for it.
+bool Flight::place_at_once(Placement& place) {
+  if (route_->state->queue().waiting() > 0) return false;
+  const ActiveTarget* to_load = nullptr;
+  auto now = attempts_ == 0 ? begun_ : SteadyClock::now();
+  if (choose(now, place, to_load) == Standing::placed) return true;
+  place = Placement();
+  return false;
 }
 
 net::Task<Result<Placement>> Flight::place() {
@@ -278,7 +299,7 @@ Error Flight::nothing_available(Time now) const {
       if (next && (!soonest || *next < *soonest)) soonest = next;
     }
   }
-  auto pause = std::chrono::seconds(2);
+  auto pause = kComeBack;
   if (alive) {
     return fail(ErrorCode::unavailable,
                 fmt::format("all places for the model '{}' are taken, and too many requests wait",
@@ -315,17 +336,23 @@ net::Task<Result<Dispatched>> Flight::attempt(Placement place, inference::Reques
   request.backend_model = place.model;
   request.defaults = place.defaults;
   Dispatched result;
-  auto answer = co_await place.endpoint().binding().open(place.endpoint().address(), request,
-                                                         route_->limits.timeouts);
+  auto timeouts = timeouts_within(route_->limits.timeouts, deadline_ - begun);
+  auto answer =
+      co_await place.endpoint().binding().open(place.endpoint().address(), request, timeouts);
   Result<void> prepared;
   if (answer) {
     result.answer = std::move(*answer);
-    prepared = co_await prepare(result, request, deadline_);
+    prepared = co_await prepare(result, request,
+                                {begun + timeouts.first_token, deadline_, timeouts.between_tokens});
+    if (prepared) result.answer->set_patience(route_->limits.timeouts.between_tokens);
   } else {
     prepared = std::unexpected(std::move(answer).error());
   }
   auto now = SteadyClock::now();
   if (!prepared) {
+    if (prepared.error().code == ErrorCode::timeout && now >= deadline_) {
+      prepared = std::unexpected(too_late(route_->limits.total));
+    }
     note_failure(place, prepared.error(), begun);
     co_return std::unexpected(std::move(prepared).error());
   }
@@ -357,6 +384,7 @@ net::Task<Result<void>> Flight::after_failure(Error error) {
   if (!pause) {
     route_->state->counters.gave_up.fetch_add(retryable(failed.outcome) ? 1 : 0,
                                               std::memory_order_relaxed);
+    if (error.code == ErrorCode::unavailable && !error.retry_after) error.retry_after = kComeBack;
     co_return std::unexpected(std::move(error));
   }
   route_->state->counters.retries.fetch_add(1, std::memory_order_relaxed);
@@ -385,7 +413,10 @@ void Flight::leave_out(const TargetState& state) {
 net::Task<Result<Dispatched>> Flight::run() {
   route_->state->request(begun_);
   for (;;) {
-    CORRAL_CO_TRY(auto placed, co_await place());
+    Placement placed;
+    if (!place_at_once(placed)) {
+      CORRAL_CO_TRY(placed, co_await place());
+    }
     ++attempts_;
     if (caller_.attempts != nullptr) {
       *caller_.attempts = {placed.endpoint().name().str(), attempts_};

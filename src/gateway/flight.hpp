@@ -45,9 +45,9 @@ struct Attempts {
 
 // Who asks, as far as it decides about turns and places.
 struct Caller {
-  std::uint64_t principal = 0;                            // a hash of who it is
+  std::uint64_t principal = 0;  // a hash of who it is
   config::Priority priority = config::Priority::normal;
-  std::optional<std::uint64_t> session;                   // for routes that stick to sessions
+  std::optional<std::uint64_t> session;  // for routes that stick to sessions
   // Told now and then while the request waits in a queue; may begin the answer's stream.
   std::function<net::Task<void>(const QueuePlace&)> on_wait;
   Attempts* attempts = nullptr;  // filled in where it is given
@@ -59,14 +59,15 @@ struct Dispatched {
   std::unique_ptr<bindings::Answer> answer;
   // What was read of the answer already, in this order: to be sent before next_bytes().
   std::string held;
-  std::string_view first;  // valid until the next next_bytes()
-  bool whole = false;      // nothing follows
+  std::string_view first;                // valid until the next next_bytes()
+  bool whole = false;                    // nothing follows
   std::vector<inference::Event> events;  // the whole answer, where it is not relayable
 
   std::shared_ptr<const ActiveRoute> route;
-  std::string matched;                 // what the '*' of the route's name stood for
-  std::chrono::nanoseconds waited{0};  // for the model and a place
-  std::chrono::nanoseconds opened{0};  // from sending to the backend's first byte
+  std::string matched;  // what the '*' of the route's name stood for
+  std::vector<std::shared_ptr<TargetState>> broke_off;  // targets that began this answer before
+  std::chrono::nanoseconds waited{0};                   // for the model and a place
+  std::chrono::nanoseconds opened{0};                   // from sending to the backend's first byte
   std::size_t queued_at = 0;  // its first position in the queue; 0: it did not wait
   unsigned attempts = 0;
   bool hedged = false;
@@ -98,6 +99,7 @@ class Flight {
                      const ActiveTarget*& to_load);
   bool take_place(const ActiveGroup& group, const ActiveTarget& target, Time now,
                   Placement& place) const;
+  bool place_at_once(Placement& place);
   net::Task<Result<Placement>> place();
   net::Task<Result<void>> load(const ActiveTarget& target);
   net::Task<Result<Placement>> wait_in_queue(bool anything_alive);
@@ -112,7 +114,9 @@ class Flight {
   Error nothing_available(Time now) const;
   BalanceKeys keys(const ActiveGroup& group);
   bool tried(const ActiveTarget& target) const;
-  std::string model_at(const ActiveTarget& target) const { return target.spec->backend_model(matched_); }
+  std::string model_at(const ActiveTarget& target) const {
+    return target.spec->backend_model(matched_);
+  }
   Target local(const ActiveTarget& target) const;
 
   EndpointSource& source_;
@@ -122,7 +126,7 @@ class Flight {
   inference::Request& request_;
   const Caller& caller_;
   Time begun_;
-  Time deadline_;
+  Time deadline_;  // of the whole answer
   std::vector<const ActiveTarget*> tried_;
   std::optional<Error> last_error_;
   std::optional<PrefixKeys> prefix_;

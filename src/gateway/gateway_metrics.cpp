@@ -53,14 +53,14 @@ GatewayMetrics::TargetMeters& GatewayMetrics::target_meters(const std::string& e
                             "Attempts at a model of an endpoint by outcome.", with);
   };
   return targets_
-      .emplace(key, TargetMeters{metrics_.gauge("corral_breaker_state",
-                                                "Circuit breaker: 0 closed, 1 half-open, 2 open.",
-                                                labels),
-                                 metrics_.gauge("corral_target_latency_seconds",
-                                                "Time to the first byte, as balancing sees it.",
-                                                labels),
-                                 {attempts("success")},
-                                 {attempts("failure")}})
+      .emplace(
+          key,
+          TargetMeters{metrics_.gauge("corral_breaker_state",
+                                      "Circuit breaker: 0 closed, 1 half-open, 2 open.", labels),
+                       metrics_.gauge("corral_target_latency_seconds",
+                                      "Time to the first byte, as balancing sees it.", labels),
+                       {attempts("success")},
+                       {attempts("failure")}})
       .first->second;
 }
 
@@ -126,8 +126,9 @@ void GatewayMetrics::update() {
 void GatewayMetrics::breaker_changed(const std::string& endpoint, const std::string& model,
                                      const BreakerTransition& change) {
   metrics_
-      .counter("corral_breaker_transitions_total", "Changes of circuit breakers.",
-               {{"endpoint", endpoint}, {"model", model}, {"to", std::string(to_string(change.to))}})
+      .counter(
+          "corral_breaker_transitions_total", "Changes of circuit breakers.",
+          {{"endpoint", endpoint}, {"model", model}, {"to", std::string(to_string(change.to))}})
       .add();
 }
 

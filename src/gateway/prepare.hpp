@@ -3,15 +3,23 @@
 #pragma once
 
 #include <chrono>
-#include <string_view>
 
 #include "gateway/flight.hpp"
 
 namespace corral::gateway {
 
+struct PrepareLimits {
+  std::chrono::steady_clock::time_point first_token;
+  std::chrono::steady_clock::time_point whole;
+  std::chrono::milliseconds between_tokens;
+};
+
 // Streams: up to the first piece with a token (servers send the role long before that). Documents:
-// whole. Answers that are put together here: all events. timeout when the deadline passes.
+// whole. Answers that are put together here: all events. timeout when a limit passes.
 net::Task<Result<void>> prepare(Dispatched& result, const inference::Request& request,
-                                std::chrono::steady_clock::time_point deadline);
+                                PrepareLimits limits);
+
+// The answer took longer than a whole one may.
+Error too_late(std::chrono::milliseconds total);
 
 }  // namespace corral::gateway

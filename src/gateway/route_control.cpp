@@ -47,12 +47,11 @@ Result<Loaded> read_stored(store::Resources& resources) {
 }  // namespace
 
 RouteControl::RouteControl(RouteControlParts parts)
-    : parts_(std::move(parts)),
-      tasks_(std::make_unique<net::TaskGroup>(parts_.shards.control())) {}
+    : parts_(std::move(parts)), tasks_(std::make_unique<net::TaskGroup>(parts_.shards.control())) {}
 
 net::Task<Result<void>> RouteControl::start(std::shared_ptr<const config::Settings> settings) {
   settings_ = std::move(settings);
-  CORRAL_CO_CHECK(co_await load());
+  CORRAL_CO_CHECK(co_await load(Reading::any));
   apply();
   parts_.registry.start();
   tasks_->spawn(follow());
@@ -64,9 +63,10 @@ net::Task<void> RouteControl::stop() { co_await tasks_->close(); }
 void RouteControl::reload(std::shared_ptr<const config::Settings> settings) {
   settings_ = std::move(settings);
   if (auto well = check(endpoints_, routes_); !well) {
-    parts_.log.error("stored endpoints or routes do not fit the new configuration; those that do "
-                     "not are left out",
-                     {{"error", well.error().message}});
+    parts_.log.error(
+        "stored endpoints or routes do not fit the new configuration; those that do "
+        "not are left out",
+        {{"error", well.error().message}});
   }
   apply();
 }
@@ -78,9 +78,11 @@ void RouteControl::set_local_models(std::vector<LocalModel> models) {
 
 // --- what the store holds ------------------------------------------------------------------------
 
-net::Task<Result<void>> RouteControl::load() {
+net::Task<Result<void>> RouteControl::load(Reading reading) {
   std::function<Result<Loaded>()> read = [this] { return read_stored(parts_.resources); };
   CORRAL_CO_TRY(auto loaded, co_await net::run_blocking(parts_.pool, std::move(read)));
+  // Of two changes at once, the one that read first may come back last.
+  if (reading == Reading::newer && loaded.revision < revision_) co_return Result<void>();
   Endpoints endpoints;
   for (const auto& each : loaded.endpoints) {
     auto parsed = config::parse_endpoint(each.body, "endpoint " + each.name);
@@ -117,7 +119,7 @@ net::Task<void> RouteControl::follow() {
     std::function<Result<std::int64_t>()> ask = [this] { return parts_.resources.revision(); };
     auto revision = co_await net::run_blocking(parts_.pool, std::move(ask));
     if (!revision || *revision == revision_) continue;
-    auto loaded = co_await load();
+    auto loaded = co_await load(Reading::any);  // an older one: it was restored
     if (loaded) {
       apply();
     } else {
@@ -170,12 +172,11 @@ void RouteControl::apply() {
   auto endpoints = all_endpoints(endpoints_);
   auto routes = all_routes(routes_);
   parts_.registry.apply(endpoints, settings_->gateway);
-  auto table =
-      RouteTable::make({.endpoints = endpoints,
-                        .routes = routes,
-                        .local_models = local_models_,
-                        .gateway = settings_->gateway,
-                        .model_settings = settings_->models.settings});
+  auto table = RouteTable::make({.endpoints = endpoints,
+                                 .routes = routes,
+                                 .local_models = local_models_,
+                                 .gateway = settings_->gateway,
+                                 .model_settings = settings_->models.settings});
   parts_.dispatcher.publish(states_.join(table, parts_.registry));
   parts_.dispatcher.poke();
   if (parts_.changed) parts_.changed(*table);
@@ -208,7 +209,8 @@ Result<Managed> RouteControl::find(ResourceKind kind, const std::string& name) c
   if (found != all.end()) return std::move(*found);
   std::vector<std::string> names;
   for (const auto& each : all) names.push_back(each.name);
-  Error error = fail(ErrorCode::not_found, fmt::format("there is no {} '{}'", kind_name(kind), name));
+  Error error =
+      fail(ErrorCode::not_found, fmt::format("there is no {} '{}'", kind_name(kind), name));
   auto near = nearest(name, names);
   if (!near.empty()) error.hint_text = "did you mean " + join(near, " or ") + "?";
   return std::unexpected(std::move(error));
@@ -216,8 +218,8 @@ Result<Managed> RouteControl::find(ResourceKind kind, const std::string& name) c
 
 Result<void> RouteControl::check_name(ResourceKind kind, const std::string& name) const {
   if (!in_config(kind, name)) return {};
-  return fail(ErrorCode::conflict, fmt::format("the {} '{}' stands in the configuration file",
-                                               kind_name(kind), name))
+  return fail(ErrorCode::conflict,
+              fmt::format("the {} '{}' stands in the configuration file", kind_name(kind), name))
       .hint("change it there, and send the server SIGHUP");
 }
 
@@ -239,10 +241,9 @@ Result<std::string> RouteControl::stored_form(const ManagedChange& change, Endpo
     return body;
   }
   auto before = endpoints.find(change.name);
-  CORRAL_TRY(auto endpoint,
-             config::parse_endpoint(
-                 change.body, "request",
-                 before == endpoints.end() ? nullptr : &before->second.settings));
+  CORRAL_TRY(auto endpoint, config::parse_endpoint(
+                                change.body, "request",
+                                before == endpoints.end() ? nullptr : &before->second.settings));
   CORRAL_CHECK(named_right(endpoint.name));
   endpoints[change.name].settings = endpoint;
   CORRAL_CHECK(check(endpoints, routes));
@@ -265,7 +266,7 @@ net::Task<Result<Managed>> RouteControl::put(ManagedChange change) {
   };
   auto written = co_await net::run_blocking(parts_.pool, std::move(write));
   if (!written) co_return std::unexpected(std::move(written).error());
-  CORRAL_CO_CHECK(co_await load());
+  CORRAL_CO_CHECK(co_await load(Reading::newer));
   apply();
   parts_.log.info("changed", {{"kind", stored.kind},
                               {"name", stored.name},
@@ -285,14 +286,14 @@ net::Task<Result<void>> RouteControl::remove(ManagedChange change) {
     routes.erase(change.name);
   }
   CORRAL_CO_CHECK(check(endpoints, routes));
-  store::ResourceChange stored{kind_name(change.kind), change.name, {}, change.expected_version,
-                               change.author};
+  store::ResourceChange stored{
+      kind_name(change.kind), change.name, {}, change.expected_version, change.author};
   std::function<Result<std::int64_t>()> write = [this, stored] {
     return parts_.resources.remove(stored);
   };
   auto written = co_await net::run_blocking(parts_.pool, std::move(write));
   if (!written) co_return std::unexpected(std::move(written).error());
-  CORRAL_CO_CHECK(co_await load());
+  CORRAL_CO_CHECK(co_await load(Reading::newer));
   apply();
   parts_.log.info("removed",
                   {{"kind", stored.kind}, {"name", stored.name}, {"author", stored.author}});

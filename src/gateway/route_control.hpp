@@ -47,7 +47,7 @@ struct Managed {
 struct ManagedChange {
   ResourceKind kind = ResourceKind::route;
   std::string name;
-  std::string body;  // JSON
+  std::string body;                              // JSON
   std::optional<std::int64_t> expected_version;  // 0: it must be new
   std::string author;
 };
@@ -82,7 +82,8 @@ class RouteControl {
   using Endpoints = std::map<std::string, Stored<config::EndpointSettings>>;
   using Routes = std::map<std::string, Stored<config::RouteSettings>>;
 
-  net::Task<Result<void>> load();
+  enum class Reading { any, newer };  // newer: what is older than what is known is left
+  net::Task<Result<void>> load(Reading reading);
   net::Task<void> follow();  // changes that other processes make
   std::vector<config::EndpointSettings> all_endpoints(const Endpoints& stored) const;
   std::vector<config::RouteSettings> all_routes(const Routes& stored) const;

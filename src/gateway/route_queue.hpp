@@ -23,7 +23,7 @@ namespace corral::gateway {
 
 // Where a request stands in its queue.
 struct QueuePlace {
-  std::size_t position = 0;  // 1: next
+  std::size_t position = 0;                           // 1: next
   std::optional<std::chrono::milliseconds> estimate;  // of the wait that is left
 };
 
@@ -46,7 +46,7 @@ struct QueueRequest {
   config::Priority priority = config::Priority::normal;
   std::uint32_t cost = 1;  // tokens, roughly
   Time deadline;
-  bool updates = false;     // wants to know its position now and then
+  bool updates = false;                                // wants to know its position now and then
   std::function<std::optional<Placement>(Time)> take;  // a place, if there is one for it now
 };
 

@@ -44,6 +44,10 @@ void Headers::add(std::string_view name, std::string_view value) {
 }
 
 void Headers::set(std::string_view name, std::string_view value) {
+  if (!get(name)) {
+    add(name, value);
+    return;
+  }
   std::string kept_name(name);
   std::string kept_value(value);
   remove(kept_name);

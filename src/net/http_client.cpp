@@ -223,6 +223,9 @@ class PooledResponse final : public ClientResponse {
 
   int status() const override { return connection_->status(); }
   const Headers& headers() const override { return connection_->headers(); }
+  void set_between_bytes(std::chrono::milliseconds limit) override {
+    connection_->set_between_bytes(limit);
+  }
   Task<Result<std::string_view>> read_some() override { return connection_->read_some(); }
 
   Task<Result<std::string>> read_all(std::uint64_t limit) override {

@@ -69,6 +69,8 @@ class ClientResponse {
   virtual ~ClientResponse() = default;
   virtual int status() const = 0;
   virtual const Headers& headers() const = 0;
+  // From the next wait on, instead of HttpTimeouts::between_bytes.
+  virtual void set_between_bytes(std::chrono::milliseconds limit) = 0;
   // The next body bytes as soon as any are there; empty at the end; valid until the next call.
   // upstream: cut short or broken framing; timeout: nothing for `between_bytes`; cancelled.
   virtual Task<Result<std::string_view>> read_some() = 0;

@@ -27,6 +27,7 @@ class UpstreamConnection {
   bool stale() const { return stale_; }
 
   Task<Result<std::string_view>> read_some();
+  void set_between_bytes(std::chrono::milliseconds limit) { between_bytes_ = limit; }
   bool answered() const { return parser_.done(); }
   // May it carry another request?
   bool reusable() const;

@@ -100,9 +100,9 @@ void DeployedModel::open_endpoint() {
   address.target.port = address_->port;
   address.api_key = address_->api_key.value;
   EndpointName name(fmt::format("{}:{}", model_, address_->port));
-  endpoint_ = std::make_shared<gateway::Endpoint>(std::move(name), parts_.binding,
-                                                  std::move(address),
-                                                  gateway::EndpointOptions{spec_.slots, true, parts_.place_freed});
+  endpoint_ = std::make_shared<gateway::Endpoint>(
+      std::move(name), parts_.binding, std::move(address),
+      gateway::EndpointOptions{spec_.slots, true, parts_.place_freed});
   closed_seen_.reset();
 }
 

@@ -199,11 +199,10 @@ void Scheduler::Impl::want(const std::string& name, inference::Operation operati
   // A route may stand before a model of the same name and lead to it.
   const auto* entry = list ? list->find(status->name) : nullptr;
   if (entry == nullptr || !entry->usable()) {
-    waiter->fulfil(
-        std::unexpected(fail(ErrorCode::unavailable,
-                             fmt::format("the model '{}' cannot be used here{}{}", name,
-                                         status->error.empty() ? "" : ": ", status->error))
-                            .field("model")));
+    waiter->fulfil(std::unexpected(
+        fail(ErrorCode::unavailable, fmt::format("the model '{}' cannot be used here{}{}", name,
+                                                 status->error.empty() ? "" : ": ", status->error))
+            .field("model")));
     return;
   }
   deployment(*entry, purpose_of(operation)).want(waiter);

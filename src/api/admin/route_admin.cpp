@@ -112,8 +112,8 @@ void RouteAdmin::add_routes(Router& router) {
   }
   router.add({"POST", "/admin/v1/endpoints/{}/breaker", "admin",
               [this](Call& call) { return breaker(call); }});
-  router.add({"GET", "/admin/v1/explain/{...}", "admin",
-              [this](Call& call) { return explain(call); }});
+  router.add(
+      {"GET", "/admin/v1/explain/{...}", "admin", [this](Call& call) { return explain(call); }});
 }
 
 net::Task<void> RouteAdmin::list(Call& call, ResourceKind kind) {
@@ -177,13 +177,14 @@ net::Task<void> RouteAdmin::replace(Call& call, ResourceKind kind) {
     (void)co_await call.exchange.reply(problem(version.error()));
     co_return;
   }
-  co_await change(call,
-                  {kind, call.parameter, std::string(*body), *version, author_of(call.request())},
-                  false);
+  co_await change(
+      call, {kind, call.parameter, std::string(*body), *version, author_of(call.request())}, false);
 }
 
 net::Task<void> RouteAdmin::change(Call& call, ManagedChange change, bool fresh) {
-  std::function<net::Task<Result<Managed>>()> work = [this, change] { return control_.put(change); };
+  std::function<net::Task<Result<Managed>>()> work = [this, change] {
+    return control_.put(change);
+  };
   auto done = co_await net::run_on(control_.shard(), control_.tasks(), std::move(work));
   net::HttpReply reply;
   if (!done) {
@@ -204,7 +205,9 @@ net::Task<void> RouteAdmin::remove(Call& call, ResourceKind kind) {
     co_return;
   }
   ManagedChange change{kind, call.parameter, {}, *version, author_of(call.request())};
-  std::function<net::Task<Result<void>>()> work = [this, change] { return control_.remove(change); };
+  std::function<net::Task<Result<void>>()> work = [this, change] {
+    return control_.remove(change);
+  };
   auto done = co_await net::run_on(control_.shard(), control_.tasks(), std::move(work));
   net::HttpReply reply;
   reply.status = 204;
@@ -217,7 +220,11 @@ net::Task<void> RouteAdmin::remove(Call& call, ResourceKind kind) {
 // Opens or closes breakers by hand: {"action": "open" | "close", "model": optional}.
 net::Task<void> RouteAdmin::breaker(Call& call) {
   auto body = co_await call.exchange.read_body(kLargestBody);
-  auto parsed = body ? json::parse(*body) : std::unexpected(body.error());
+  if (!body) {
+    (void)co_await call.exchange.reply(problem(body.error()));
+    co_return;
+  }
+  auto parsed = json::parse(*body);
   const auto* object = parsed ? parsed->if_object() : nullptr;
   const auto* action = object != nullptr ? object->if_contains("action") : nullptr;
   bool open = action != nullptr && *action == "open";
@@ -228,8 +235,8 @@ net::Task<void> RouteAdmin::breaker(Call& call) {
     co_return;
   }
   const auto* model = object->if_contains("model");
-  std::string wanted = model != nullptr && model->is_string() ? std::string(model->get_string())
-                                                              : std::string();
+  std::string wanted =
+      model != nullptr && model->is_string() ? std::string(model->get_string()) : std::string();
   std::function<Result<void>()> work = [this, open, wanted, name = call.parameter] {
     return control_.registry().force_breakers(name, wanted, open);
   };

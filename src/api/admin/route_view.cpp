@@ -62,14 +62,14 @@ std::string obstacle(const gateway::ActiveTarget& target, Time now) {
 bj::object describe_target(const gateway::ActiveTarget& target, std::string_view matched,
                            Time now) {
   std::string why_not = obstacle(target, now);
-  bj::object result{{"endpoint", target.spec->endpoint},
-                    {"model", matched.empty() ? target.spec->model
-                                              : target.spec->backend_model(matched)},
-                    {"weight", target.spec->weight},
-                    {"usable", why_not.empty()},
-                    {"obstacle", why_not.empty() ? bj::value(nullptr) : bj::value(why_not)},
-                    {"breaker", std::string(gateway::to_string(target.state->view(now).state))},
-                    {"latency_ms", milliseconds(target.state->latency_ns(now))}};
+  bj::object result{
+      {"endpoint", target.spec->endpoint},
+      {"model", matched.empty() ? target.spec->model : target.spec->backend_model(matched)},
+      {"weight", target.spec->weight},
+      {"usable", why_not.empty()},
+      {"obstacle", why_not.empty() ? bj::value(nullptr) : bj::value(why_not)},
+      {"breaker", std::string(gateway::to_string(target.state->view(now).state))},
+      {"latency_ms", milliseconds(target.state->latency_ns(now))}};
   if (!target.local()) {
     result["in_flight"] = target.endpoint->in_flight();
     result["capacity"] = target.endpoint->capacity();
@@ -85,11 +85,10 @@ bj::array describe_groups(const gateway::ActiveRoute& route, std::string_view ma
     for (const auto& target : group->targets()) {
       targets.push_back(describe_target(target, matched, now));
     }
-    groups.push_back(bj::object{
-        {"route", group->settings().name},
-        {"number", group->spec().number},
-        {"balance", std::string(gateway::to_string(group->policy()))},
-        {"targets", std::move(targets)}});
+    groups.push_back(bj::object{{"route", group->settings().name},
+                                {"number", group->spec().number},
+                                {"balance", std::string(gateway::to_string(group->policy()))},
+                                {"targets", std::move(targets)}});
   }
   return groups;
 }
@@ -152,8 +151,8 @@ bj::object describe(const gateway::EndpointView& view) {
           {"url", view.settings.url},
           {"serves", texts(view.settings.models)},
           {"health", std::string(gateway::to_string(view.health))},
-          {"error", view.last_probe_error.empty() ? bj::value(nullptr)
-                                                  : bj::value(view.last_probe_error)},
+          {"error",
+           view.last_probe_error.empty() ? bj::value(nullptr) : bj::value(view.last_probe_error)},
           {"in_flight", load.in_flight},
           {"capacity", load.capacity},
           {"share", view.endpoint->share()},

@@ -1,10 +1,12 @@
 #include "api/openai/relay.hpp"
 
 #include <fmt/core.h>
+#include <algorithm>
+#include <span>
 
 #include "api/errors.hpp"
 #include "api/openai/aggregate.hpp"
-#include "base/text.hpp"
+#include "gateway/prepare.hpp"
 
 namespace corral::api::openai {
 namespace {
@@ -15,19 +17,20 @@ double milliseconds(std::chrono::nanoseconds value) {
   return static_cast<double>(value.count()) / 1e6;
 }
 
-// Where the time went before the first byte of the answer (Server-Timing, W3C).
-void add_timing(net::Headers& headers, const gateway::Dispatched& dispatched) {
-  char text[96];
-  auto end = fmt::format_to_n(text, sizeof text, "wait;dur={:.3f}, upstream;dur={:.3f}",
-                              milliseconds(dispatched.waited), milliseconds(dispatched.opened));
-  headers.set("server-timing", std::string_view(text, end.size));
+// "12.345" milliseconds; formatting a double would cost more than all else in this file.
+std::string_view milliseconds_text(std::span<char> buffer, std::chrono::nanoseconds value) {
+  auto micro = std::chrono::duration_cast<std::chrono::microseconds>(value).count();
+  auto end = fmt::format_to_n(buffer.data(), buffer.size(), "{}.{:03}", micro / 1000, micro % 1000);
+  return {buffer.data(), std::min(end.size, buffer.size())};
 }
 
-Error total_timeout(std::chrono::milliseconds limit) {
-  return fail(ErrorCode::timeout, fmt::format("the answer was not complete after {}, the time "
-                                              "for a whole answer (total)",
-                                              format_duration(limit)))
-      .hint("ask for fewer tokens, or raise total_timeout");
+// Where the time went before the first byte of the answer (Server-Timing, W3C).
+void add_timing(net::Headers& headers, const gateway::Dispatched& dispatched) {
+  char waited[24], opened[24], text[96];
+  auto end = fmt::format_to_n(text, sizeof text, "wait;dur={}, upstream;dur={}",
+                              milliseconds_text(waited, dispatched.waited),
+                              milliseconds_text(opened, dispatched.opened));
+  headers.set("server-timing", std::string_view(text, end.size));
 }
 
 // Ends a stream that has begun with an error the client can read; without [DONE].
@@ -78,13 +81,12 @@ void note_attempts(CallNotes& notes, net::Headers& headers, const gateway::Attem
 
 void note_dispatch(CallNotes& notes, net::Headers& headers, const gateway::Dispatched& dispatched) {
   notes.model = dispatched.route->name();
-  note_attempts(notes, headers,
-                {dispatched.place.endpoint().name().str(), dispatched.attempts});
+  note_attempts(notes, headers, {dispatched.place.endpoint().name().str(), dispatched.attempts});
   notes.waited = dispatched.waited;
   notes.upstream = dispatched.opened;
   if (dispatched.queued_at != 0) {
     headers.set("x-corral-queue-position", fmt::format("{}", dispatched.queued_at));
-    headers.set("x-corral-queue-wait", fmt::format("{:.3f}", milliseconds(dispatched.waited) / 1e3));
+    headers.set("x-corral-queue-wait-ms", fmt::format("{:.0f}", milliseconds(dispatched.waited)));
   }
   add_timing(headers, dispatched);
 }
@@ -121,7 +123,7 @@ net::Task<bool> Relay::send(std::string_view held, std::string_view piece) {
 net::Task<Result<std::string_view>> Relay::next() {
   auto piece = co_await dispatched_.answer->next_bytes();
   if (piece && !piece->empty() && late()) {
-    co_return std::unexpected(total_timeout(dispatched_.route->limits.total));
+    co_return std::unexpected(gateway::too_late(dispatched_.route->limits.total));
   }
   co_return piece;
 }

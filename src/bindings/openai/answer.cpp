@@ -1,8 +1,5 @@
 #include "bindings/openai/answer.hpp"
 
-#include <fmt/core.h>
-
-#include "base/text.hpp"
 #include "bindings/openai/body_fields.hpp"
 #include "bindings/openai/upstream_error.hpp"
 #include "bindings/openai/usage_scan.hpp"
@@ -13,14 +10,17 @@ namespace {
 constexpr std::uint64_t kLargestDocument = 256u << 20;
 
 // Behind the colon of the first `key` (with its quotes) in `event`, spaces skipped; empty if it is
-// not there. Inside a JSON string the quotes would be escaped, so a text cannot pass for a key.
+// not there. Inside a JSON string the quotes would be escaped, so a text cannot pass for a key; a
+// text that is the key's name and nothing else has no colon behind it.
 std::string_view value_of(std::string_view event, std::string_view key) {
-  auto at = event.find(key);
-  if (at == std::string_view::npos) return {};
-  at = event.find_first_not_of(" \t", at + key.size());
-  if (at == std::string_view::npos || event[at] != ':') return {};
-  at = event.find_first_not_of(" \t", at + 1);
-  return at == std::string_view::npos ? std::string_view{} : event.substr(at);
+  for (auto at = event.find(key); at != std::string_view::npos; at = event.find(key, at)) {
+    at = event.find_first_not_of(" \t", at + key.size());
+    if (at == std::string_view::npos) break;
+    if (event[at] != ':') continue;
+    at = event.find_first_not_of(" \t", at + 1);
+    return at == std::string_view::npos ? std::string_view{} : event.substr(at);
+  }
+  return {};
 }
 
 // The JSON string that `value` begins with, quotes included; empty if it is none.
@@ -71,8 +71,7 @@ net::Task<Result<bool>> StreamAnswer::read_more() {
   if (!bytes) {
     Error error = std::move(bytes).error();
     if (error.code == ErrorCode::timeout) {
-      error.message = fmt::format("no token came for {} within the answer (between_tokens_timeout)",
-                                  format_duration(options_.between_tokens));
+      error.message = "no token came in time within the answer (between_tokens_timeout)";
       error.param.clear();
     }
     co_return std::unexpected(std::move(error));

@@ -15,7 +15,6 @@ struct StreamOptions {
   bool relayable = true;       // the client asked for a stream in this dialect
   bool hide_progress = false;  // drop llama.cpp's prompt_progress events, which we asked for
   std::string public_model;    // as JSON; put in place of the backend's name when not empty
-  std::chrono::milliseconds between_tokens{60'000};  // for the message when it passes
 };
 
 class StreamAnswer final : public Answer {
@@ -25,6 +24,9 @@ class StreamAnswer final : public Answer {
   bool relayable() const override { return options_.relayable; }
   net::Task<Result<std::string_view>> next_bytes() override;
   net::Task<Result<std::optional<inference::Event>>> next_event() override;
+  void set_patience(std::chrono::milliseconds limit) override {
+    response_->set_between_bytes(limit);
+  }
   const inference::Usage& usage() const override { return usage_; }
   std::optional<std::chrono::steady_clock::time_point> first_token_at() const override {
     return first_token_at_;
@@ -60,6 +62,9 @@ class DocumentAnswer final : public Answer {
   bool relayable() const override { return true; }
   net::Task<Result<std::string_view>> next_bytes() override;
   net::Task<Result<std::optional<inference::Event>>> next_event() override;
+  void set_patience(std::chrono::milliseconds limit) override {
+    response_->set_between_bytes(limit);
+  }
   const inference::Usage& usage() const override { return usage_; }
   std::optional<std::chrono::steady_clock::time_point> first_token_at() const override {
     return first_token_at_;

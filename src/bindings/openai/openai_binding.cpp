@@ -27,7 +27,8 @@ std::string_view path_of(inference::Operation operation) {
 // People write an endpoint's address as clients want it, with /v1 at the end; both forms are meant.
 std::string_view path_at(const net::HttpTarget& target, std::string_view path) {
   constexpr std::string_view kVersion = "/v1";
-  if (path.starts_with(kVersion) && target.base_path.ends_with(kVersion)) path.remove_prefix(kVersion.size());
+  if (path.starts_with(kVersion) && target.base_path.ends_with(kVersion))
+    path.remove_prefix(kVersion.size());
   return path;
 }
 
@@ -124,7 +125,7 @@ net::Task<Result<std::unique_ptr<Answer>>> OpenAiBinding::open(const EndpointAdd
   std::unique_ptr<Answer> answer;
   if (stream) {
     StreamOptions options{request.stream, adds_progress(request, quirks_, stream),
-                          std::move(public_model), timeouts.between_tokens};
+                          std::move(public_model)};
     answer = std::make_unique<StreamAnswer>(std::move(*response), options);
   } else {
     answer = std::make_unique<DocumentAnswer>(std::move(*response), std::move(public_model));

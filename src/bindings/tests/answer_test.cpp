@@ -1,92 +1,14 @@
-// Answers over a response that is played by hand, and the binding against a server of our own.
+// Answers over a response that is played by hand.
 #include "bindings/openai/answer.hpp"
 
 #include <gtest/gtest.h>
 
-#include "base/json.hpp"
-#include "bindings/openai/peek.hpp"
-#include "net/tests/test_support.hpp"
+#include "bindings/tests/played.hpp"
 
 namespace corral::bindings::openai {
 namespace {
 
-using namespace inference;
 using net::testing::Loops;
-
-// Gives out its pieces one read each; then the end, or the error.
-class PlayedResponse final : public net::ClientResponse {
- public:
-  explicit PlayedResponse(std::vector<std::string> pieces, std::optional<Error> error = {})
-      : pieces_(std::move(pieces)), error_(std::move(error)) {}
-
-  int status() const override { return 200; }
-  const net::Headers& headers() const override { return headers_; }
-  net::Task<Result<std::string_view>> read_some() override {
-    current_.assign(current_.size(), '#');  // what was given before is no longer valid
-    if (at_ < pieces_.size()) {
-      current_ = pieces_[at_++];
-      co_return std::string_view(current_);
-    }
-    if (error_) co_return std::unexpected(*error_);
-    co_return std::string_view{};
-  }
-  net::Task<Result<std::string>> read_all(std::uint64_t limit) override {
-    if (error_) co_return std::unexpected(*error_);
-    std::string all;
-    for (const auto& piece : pieces_) all += piece;
-    if (all.size() > limit) co_return std::unexpected(fail(ErrorCode::too_large, "too large"));
-    co_return all;
-  }
-
- private:
-  std::vector<std::string> pieces_;
-  std::optional<Error> error_;
-  std::size_t at_ = 0;
-  std::string current_;
-  net::Headers headers_;
-};
-
-// All that an answer gave, and how it ended.
-struct Relayed {
-  std::vector<std::string> pieces;
-  std::optional<Error> error;
-  std::string all() const {
-    std::string out;
-    for (const auto& piece : pieces) out += piece;
-    return out;
-  }
-};
-
-net::Task<Relayed> relay(Answer& answer) {
-  Relayed result;
-  for (;;) {
-    auto piece = co_await answer.next_bytes();
-    if (!piece) {
-      result.error = piece.error();
-      co_return result;
-    }
-    if (piece->empty()) co_return result;
-    result.pieces.emplace_back(*piece);
-  }
-}
-
-struct Decoded {
-  std::vector<Event> events;
-  std::optional<Error> error;
-};
-
-net::Task<Decoded> decode(Answer& answer) {
-  Decoded result;
-  for (;;) {
-    auto event = co_await answer.next_event();
-    if (!event) {
-      result.error = event.error();
-      co_return result;
-    }
-    if (!*event) co_return result;
-    result.events.push_back(std::move(**event));
-  }
-}
 
 class AnswerTest : public testing::Test {
  protected:
@@ -103,20 +25,6 @@ class AnswerTest : public testing::Test {
 
   Loops loops_;
 };
-
-std::string token(std::string_view text) {
-  return R"(data: {"id":"c","created":5,"choices":[{"index":0,"delta":{"content":)" +
-         json::quoted(text) + "}}]}\n\n";
-}
-const std::string kRole =
-    "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":null}}]}\n\n";
-const std::string kProgress =
-    "data: {\"choices\":[],\"prompt_progress\":{\"total\":9,\"processed\":3}}\n\n";
-const std::string kFinish =
-    "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
-const std::string kUsage =
-    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":42}}\n\n";
-const std::string kDone = "data: [DONE]\n\n";
 
 TEST_F(AnswerTest, RelaysWholeEventsAsTheyCome) {
   std::string two = token("a") + token("b");
@@ -263,130 +171,6 @@ TEST_F(AnswerTest, Document) {
   DocumentAnswer cut(std::make_unique<PlayedResponse>(std::vector<std::string>{"{"},
                                                       fail(ErrorCode::upstream, "cut")));
   EXPECT_EQ(relay_all(cut).error->message, "cut");
-}
-
-// A backend that notes the request and answers what it was told to.
-class BindingTest : public testing::Test {
- protected:
-  BindingTest() {
-    server_ = std::make_unique<net::HttpServer>(
-        loops_.shards(), net::HttpServerOptions{},
-        [this](net::HttpExchange& exchange) { return answer(this, exchange); },
-        [](const net::HttpRequest&, const net::HttpOutcome&) {});
-    auto bound = server_->listen("127.0.0.1", 0);
-    EXPECT_TRUE(bound);
-    address_.target.host = "127.0.0.1";
-    address_.target.port = bound->port;
-    server_->start();
-  }
-  ~BindingTest() override {
-    loops_.run(loops_.shards().control(), server_->stop(std::chrono::milliseconds(0)));
-    loops_.end();
-  }
-
-  static net::Task<void> answer(BindingTest* test, net::HttpExchange& exchange) {
-    auto body = co_await exchange.read_body();
-    if (!body) co_return;
-    test->path_ = exchange.request().target;
-    test->body_ = *body;
-    for (std::string name : {"authorization", "accept", "x-request-id"}) {
-      test->headers_[name] = exchange.request().headers.get(name).value_or("(none)");
-    }
-    net::HttpReply reply;
-    reply.status = test->status_;
-    reply.content_type = test->type_;
-    reply.body = test->reply_;
-    (void)co_await exchange.reply(std::move(reply));
-  }
-
-  static net::Task<Relayed> open(const Binding* binding, EndpointAddress address, Request request) {
-    auto answer = co_await binding->open(address, request, {});
-    if (!answer) co_return Relayed{{}, answer.error()};
-    co_return co_await relay(**answer);
-  }
-  Relayed call(std::string_view kind, Operation operation, std::string_view body,
-               std::string backend_model = "m") {
-    auto request = peek(operation, body);
-    EXPECT_TRUE(request);
-    request->backend_model = std::move(backend_model);
-    request->request_id = "r-1";
-    return loops_.run(loops_.shards().serving(0), open(set_.find(kind), address_, *request));
-  }
-
-  Loops loops_;
-  BindingSet set_;
-  std::unique_ptr<net::HttpServer> server_;
-  EndpointAddress address_;
-  int status_ = 200;
-  std::string type_ = "text/event-stream";
-  std::string reply_ = token("a") + kDone;
-  std::string path_, body_;
-  std::map<std::string, std::string> headers_;
-};
-
-constexpr std::string_view kChat = R"({"model":"m","messages":[{"role":"user","content":"x"}]})";
-constexpr std::string_view kStream =
-    R"({"model":"m","messages":[{"role":"user","content":"x"}],"stream":true})";
-
-TEST_F(BindingTest, AStreamIsRelayedUnchanged) {
-  address_.api_key = "secret";
-  EXPECT_EQ(call("openai", Operation::chat, kStream).all(), token("a") + kDone);
-  EXPECT_EQ(path_, "/v1/chat/completions");
-  EXPECT_EQ(body_, kStream);
-  EXPECT_EQ(headers_["authorization"], "Bearer secret");
-  EXPECT_EQ(headers_["accept"], "text/event-stream");
-  EXPECT_EQ(headers_["x-request-id"], "r-1");
-}
-
-TEST_F(BindingTest, LlamaCppIsAskedForAStreamWithProgress) {
-  call("llamacpp", Operation::chat, kChat, "other");
-  for (auto part : {R"("model":"other")", R"("stream":true)", R"("return_progress":true)",
-                    R"("stream_options":{"include_usage":true})"}) {
-    EXPECT_TRUE(body_.contains(part)) << body_;
-  }
-  EXPECT_EQ(headers_["authorization"], "(none)");
-  call("llamacpp", Operation::chat, kStream);
-  EXPECT_TRUE(body_.contains(R"("return_progress":true)"));
-  EXPECT_FALSE(body_.contains("stream_options"));
-}
-
-TEST_F(BindingTest, DocumentsAreRelayedWhole) {
-  type_ = "application/json";
-  reply_ = R"({"data":[]})";
-  EXPECT_EQ(call("llamacpp", Operation::embedding, R"({"model":"m","input":"x"})").all(), reply_);
-  EXPECT_EQ(path_, "/v1/embeddings");
-  EXPECT_EQ(headers_["accept"], "application/json");
-  EXPECT_EQ(call("openai", Operation::completion, R"({"model":"m","prompt":"x"})").all(), reply_);
-  EXPECT_EQ(path_, "/v1/completions");
-}
-
-TEST_F(BindingTest, RefusalsKeepTheirMeaning) {
-  status_ = 429;
-  type_ = "application/json";
-  reply_ = R"({"error":{"message":"slow down"}})";
-  auto refused = call("openai", Operation::chat, kChat);
-  ASSERT_TRUE(refused.error);
-  EXPECT_EQ(refused.error->code, ErrorCode::rate_limited);
-  EXPECT_EQ(refused.error->message, "slow down");
-}
-
-TEST_F(BindingTest, TheWrongFramingIsAnUpstreamError) {
-  type_ = "application/json";
-  EXPECT_EQ(call("openai", Operation::chat, kStream).error->code, ErrorCode::upstream);
-  type_ = "text/event-stream";
-  EXPECT_EQ(call("openai", Operation::chat, kChat).error->code, ErrorCode::upstream);
-}
-
-TEST_F(BindingTest, NobodyThereIsUnavailable) {
-  address_.target.port = 1;
-  EXPECT_EQ(call("openai", Operation::chat, kChat).error->code, ErrorCode::unavailable);
-}
-
-TEST(BindingSet, KnowsItsKinds) {
-  BindingSet set;
-  EXPECT_EQ(set.kinds(), (std::vector<std::string>{"openai", "llamacpp"}));
-  for (const auto& kind : set.kinds()) EXPECT_EQ(set.find(kind)->kind(), kind);
-  EXPECT_EQ(set.find("ollama"), nullptr);
 }
 
 }  // namespace

@@ -236,8 +236,8 @@ TEST(Peek, RefusesWhatIsNoObject) {
     EXPECT_TRUE(refusal(Operation::chat, body).message.contains("JSON object")) << body;
   }
   EXPECT_TRUE(refusal(Operation::chat, "").message.contains("empty"));
-  refusal(Operation::chat, "   ");
-  refusal(Operation::chat, std::string_view("\0", 1));
+  (void)refusal(Operation::chat, "   ");
+  (void)refusal(Operation::chat, std::string_view("\0", 1));
 }
 
 TEST(Peek, RefusesNumbersThatDoNotFit) {
@@ -253,8 +253,8 @@ TEST(Peek, DepthIsBounded) {
     return chat(R"("x":)" + std::string(depth, '[') + std::string(depth, ']'));
   };
   EXPECT_TRUE(peek(Operation::chat, nested(200)));
-  refusal(Operation::chat, nested(300));
-  refusal(Operation::chat, nested(100'000));
+  (void)refusal(Operation::chat, nested(300));
+  (void)refusal(Operation::chat, nested(100'000));
   EXPECT_TRUE(peek(Operation::chat, nested(200)));  // the parser is well after a refusal
 }
 
@@ -265,7 +265,7 @@ TEST(Peek, UnicodeAndLongTexts) {
   EXPECT_EQ(request->model.str(), "modèle-日本");
   // After such a body, which makes the parsers give their memory back, small ones still work.
   EXPECT_TRUE(peek(Operation::chat, chat()));
-  refusal(Operation::chat, chat(R"("x":)" + std::string(300, '[') + std::string(300, ']')));
+  (void)refusal(Operation::chat, chat(R"("x":)" + std::string(300, '[') + std::string(300, ']')));
 }
 
 TEST(Peek, ReadsNothingBehindTheBody) {

@@ -240,7 +240,10 @@ TEST(Completion, ScriptsNameEveryCommandAndOption) {
         EXPECT_NE(script.find(name), std::string::npos) << shell << " " << option.name;
       }
     }
-    EXPECT_NE(script.find("corral __complete models"), std::string::npos) << shell;
+    EXPECT_NE(script.find("corral __complete"), std::string::npos) << shell;
+    for (const char* kind : {"models", "endpoints", "routes", "names"}) {
+      EXPECT_NE(script.find(kind), std::string::npos) << shell << " " << kind;
+    }
     // Names of models must never be words that the shell expands.
     EXPECT_EQ(script.find("compgen -W \"$(corral"), std::string::npos);
   }

@@ -70,6 +70,8 @@ class FakeServer {
   struct Seen {
     std::string method, path, body;
     bool event_stream;
+    std::string content_type;
+    bool only_new;
   };
 
   void on(const std::string& what, Reply reply) { replies[what].push_back(std::move(reply)); }
@@ -84,7 +86,8 @@ class FakeWire final : public ServerWire {
   explicit FakeWire(FakeServer& server) : server_(server) {}
 
   Outcome<WireAnswer> exchange(const WireRequest& request, const Sink& sink) override {
-    server_.seen.push_back({request.method, request.path, request.body, request.event_stream});
+    server_.seen.push_back({request.method, request.path, request.body, request.event_stream,
+                            request.content_type, request.only_new});
     auto found = server_.replies.find(request.method + " " + request.path);
     if (found == server_.replies.end()) {
       return WireAnswer{404, "application/problem+json",

@@ -15,6 +15,7 @@ namespace {
 
 struct Seen {
   std::string method, target, authorization, body;
+  std::string content_type, if_none_match;
 };
 
 // Answers by path; what it saw of the last request is in `seen` once the exchange is over.
@@ -27,9 +28,12 @@ struct Handler {
   static net::Task<void> answer(net::HttpExchange& exchange, Handler self) {
     const net::HttpRequest& request = exchange.request();
     auto body = co_await exchange.read_body();
-    *self.seen = {request.method, request.target,
+    *self.seen = {request.method,
+                  request.target,
                   std::string(request.headers.get("authorization").value_or("")),
-                  body ? std::string(*body) : std::string()};
+                  body ? std::string(*body) : std::string(),
+                  std::string(request.headers.get("content-type").value_or("")),
+                  std::string(request.headers.get("if-none-match").value_or(""))};
     if (request.path == "/stream") {
       co_await stream(exchange, false);
     } else if (request.path == "/endless") {
@@ -101,6 +105,20 @@ TEST_F(HttpWireTest, SendsAndReads) {
   ASSERT_TRUE(missing);
   EXPECT_EQ(missing->status, 404);
   EXPECT_EQ(seen_.authorization, "");
+}
+
+TEST_F(HttpWireTest, SaysWhatABodyIsAndWhetherItMayReplace) {
+  ASSERT_TRUE(wire()->exchange({.method = "PUT", .path = "/x", .body = "a: 1"}, nullptr));
+  EXPECT_EQ(seen_.content_type, "application/json");
+  EXPECT_EQ(seen_.if_none_match, "");
+  ASSERT_TRUE(wire()->exchange({.method = "PUT",
+                                .path = "/x",
+                                .body = "a: 1",
+                                .content_type = "application/yaml",
+                                .only_new = true},
+                               nullptr));
+  EXPECT_EQ(seen_.content_type, "application/yaml");
+  EXPECT_EQ(seen_.if_none_match, "*");
 }
 
 TEST_F(HttpWireTest, StreamsToTheSink) {

@@ -78,6 +78,12 @@ TEST(ParseOptions, EveryCommandHasItsName) {
                                         {"version", {"--version"}},
                                         {"completion", {"completion", "fish"}},
                                         {"__complete", {"__complete", "models"}},
+                                        {"endpoints", {"endpoints", "--json"}},
+                                        {"endpoints show", {"endpoints", "show", "a"}},
+                                        {"endpoints add", {"endpoints", "add", "-"}},
+                                        {"endpoints close", {"endpoints", "close", "a"}},
+                                        {"routes", {"--json", "routes"}},
+                                        {"routes explain", {"routes", "explain", "m"}},
                                         {"config check", {"config", "check"}},
                                         {"config schema", {"config", "schema"}},
                                         {"config docs", {"config", "docs"}},
@@ -166,9 +172,18 @@ TEST(CommandTree, HoldsCommandsOptionsAndWhatTheyTake) {
   ASSERT_TRUE(commands.contains("run") && commands.contains("config") &&
               commands.contains("completion") && commands.contains("list"));
   EXPECT_FALSE(commands.contains("__complete"));
-  EXPECT_TRUE(commands["run"]->takes_model);
-  EXPECT_FALSE(commands["list"]->takes_model);
+  EXPECT_EQ(commands["run"]->takes, "models");
+  EXPECT_EQ(commands["list"]->takes, "");
   EXPECT_EQ(commands["config"]->children.size(), 6u);
+  EXPECT_FALSE(commands["config"]->acts);
+  EXPECT_TRUE(commands["endpoints"]->acts && commands["routes"]->acts);
+  std::map<std::string, std::string> takes;
+  for (const CommandInfo& command : commands["routes"]->children) {
+    takes[command.name] = command.takes;
+  }
+  EXPECT_EQ(takes,
+            (std::map<std::string, std::string>{
+                {"show", "routes"}, {"explain", "names"}, {"add", "files"}, {"remove", "routes"}}));
   EXPECT_EQ(commands["completion"]->choices, (Words{"bash", "zsh", "fish"}));
   for (const OptionInfo& option : commands["serve"]->options) {
     if (option.name == "--models") EXPECT_EQ(option.value, "DIR");

@@ -1,5 +1,6 @@
 #include "gateway/core/answer_cache.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -23,8 +24,9 @@ std::size_t AnswerKeyHash::operator()(const AnswerKey& key) const noexcept {
 AnswerCache::AnswerCache(Options options)
     : limit_(options.limit), entries_(0, AnswerKeyHash(options.seed)) {}
 
-bool AnswerCache::admits(std::size_t body_bytes) const {
-  return body_bytes <= limit_ / kLargestPart && kOverhead + body_bytes <= limit_ / kLargestPart;
+std::size_t AnswerCache::largest() const {
+  std::size_t most = limit_ / kLargestPart;
+  return most - std::min(most, kOverhead);
 }
 
 std::optional<AnswerCache::Found> AnswerCache::find(const AnswerKey& key, Time now) {

@@ -76,7 +76,7 @@ class AnswerCache {
   std::vector<KeptAnswerPtr> expire(Time now, std::size_t most);
   Put set_limit(std::size_t limit);
 
-  bool admits(std::size_t body_bytes) const;
+  std::size_t largest() const;  // body that may be kept, in bytes
   std::size_t size() const { return entries_.size(); }
   std::size_t bytes() const { return bytes_; }
   std::size_t limit() const { return limit_; }

@@ -78,6 +78,7 @@ TEST_F(EndpointTest, AClosedOneTakesNobodyAndLeasesOutliveTheClosing) {
   endpoint->close();
   EXPECT_TRUE(endpoint->closed());
   EXPECT_FALSE(endpoint->has_place());
+  EXPECT_FALSE(endpoint->may_have_place());
   EXPECT_FALSE(endpoint->try_acquire());
   EXPECT_EQ(endpoint->in_flight(), 1u);
   std::weak_ptr<Endpoint> watched = endpoint;
@@ -103,7 +104,10 @@ TEST_F(EndpointTest, OneThatComesBackGetsAShareOnly) {
   Lease first = endpoint->try_acquire();
   Lease second = endpoint->try_acquire();
   EXPECT_FALSE(endpoint->has_place());
+  EXPECT_FALSE(endpoint->may_have_place());
   EXPECT_FALSE(endpoint->try_acquire());
+  endpoint->set_health(true, 0.3);
+  EXPECT_TRUE(endpoint->may_have_place());
   endpoint->set_health(false, 1.0);
   EXPECT_FALSE(endpoint->up());
   EXPECT_TRUE(endpoint->try_acquire());  // whether it is up is for the choosing to look at
@@ -138,9 +142,7 @@ TEST_F(EndpointTest, KeepsTheCapacityAcrossThreads) {
 class PlacementTest : public EndpointTest {
  protected:
   static TargetState::Time now() { return std::chrono::steady_clock::now(); }
-  Placement place() {
-    return Placement(state_, state_->try_pass(now()), endpoint_->try_acquire());
-  }
+  Placement place() { return Placement(state_, state_->try_pass(now()), endpoint_->try_acquire()); }
   static BreakerPolicy policy() {
     BreakerPolicy policy;
     policy.consecutive_failures = 1;

@@ -36,10 +36,10 @@ struct Play {
   std::vector<std::string> pieces;
   std::size_t token_at = 0;  // the piece with the first token
   std::vector<inference::Event> events;
-  std::optional<Error> refusal;                // of the call
-  std::optional<Error> error;                  // after the pieces
-  std::shared_ptr<const Gate> gate;            // before it is accepted
-  std::optional<std::size_t> stall_before;     // this piece never comes: a timeout
+  std::optional<Error> refusal;             // of the call
+  std::optional<Error> error;               // after the pieces
+  std::shared_ptr<const Gate> gate;         // before it is accepted
+  std::optional<std::size_t> stall_before;  // this piece never comes: a timeout
   inference::Usage usage;
 
   static Play answer(std::string text) { return {.pieces = {std::move(text)}}; }
@@ -77,10 +77,18 @@ class PlayedAnswer final : public bindings::Answer {
     co_return std::string_view{};
   }
   net::Task<Result<std::optional<inference::Event>>> next_event() override {
-    if (at_ < play_.events.size()) co_return play_.events[at_++];
+    if (play_.stall_before == at_) {
+      CORRAL_CO_CHECK(co_await net::sleep_for(patience_));
+      co_return std::unexpected(fail(ErrorCode::timeout, "no token came"));
+    }
+    if (at_ < play_.events.size()) {
+      if (at_ == play_.token_at) first_ = std::chrono::steady_clock::now();
+      co_return play_.events[at_++];
+    }
     if (play_.error) co_return std::unexpected(*play_.error);
     co_return std::optional<inference::Event>{};
   }
+  void set_patience(std::chrono::milliseconds limit) override { patience_ = limit; }
   const inference::Usage& usage() const override { return play_.usage; }
   std::optional<std::chrono::steady_clock::time_point> first_token_at() const override {
     return first_;
@@ -113,8 +121,8 @@ class PlayedBinding final : public bindings::Binding {
       const bindings::EndpointAddress& address, const inference::Request& request,
       bindings::CallTimeouts timeouts) const override {
     std::uint16_t port = address.target.port;
-    Play play = next({port, request.backend_model, address.api_key, request.defaults != nullptr,
-                      timeouts});
+    Play play =
+        next({port, request.backend_model, address.api_key, request.defaults != nullptr, timeouts});
     if (play.gate) CORRAL_CO_CHECK(co_await play.gate->pass());
     if (play.refusal) co_return std::unexpected(*play.refusal);
     co_return std::make_unique<PlayedAnswer>(std::move(play), timeouts.first_token, living(port));

@@ -65,9 +65,7 @@ inline net::Task<void> perform(Dispatcher* dispatcher, Call* call) {
   call->done = true;
 }
 
-inline net::Task<void> stop_registry(EndpointRegistry* registry) {
-  co_await registry->stop();
-}
+inline net::Task<void> stop_registry(EndpointRegistry* registry) { co_await registry->stop(); }
 
 class GatewayTest : public testing::Test {
  protected:
@@ -75,15 +73,14 @@ class GatewayTest : public testing::Test {
       : played_(new PlayedBinding),
         bindings_(of(std::unique_ptr<bindings::Binding>(played_))),
         dispatcher_(loops_.shards(), source_),
-        registry_(std::make_unique<EndpointRegistry>(
-            RegistryParts{control(), bindings_, telemetry::Logger(log_, "gateway"),
-                          [this] { dispatcher_.poke(); },
-                          [this](const std::string& endpoint, const std::string& model,
-                                 const BreakerTransition& change) {
-                            std::lock_guard lock(mutex_);
-                            breakers_.push_back(fmt::format("{}/{}: {}", endpoint, model,
-                                                            to_string(change.to)));
-                          }})) {
+        registry_(std::make_unique<EndpointRegistry>(RegistryParts{
+            control(), bindings_, telemetry::Logger(log_, "gateway"),
+            [this] { dispatcher_.poke(); },
+            [this](const std::string& endpoint, const std::string& model,
+                   const BreakerTransition& change) {
+              std::lock_guard lock(mutex_);
+              breakers_.push_back(fmt::format("{}/{}: {}", endpoint, model, to_string(change.to)));
+            }})) {
     control().every(5ms, [this] { dispatcher_.tick(); });
   }
   ~GatewayTest() override {
@@ -125,8 +122,8 @@ class GatewayTest : public testing::Test {
   }
   void apply() {
     registry_->apply(settings_.endpoints, settings_.gateway);
-    auto table = RouteTable::make(
-        {settings_.endpoints, settings_.routes, local_, settings_.gateway});
+    auto table =
+        RouteTable::make({settings_.endpoints, settings_.routes, local_, settings_.gateway});
     dispatcher_.publish(states_.join(std::move(table), *registry_));
     dispatcher_.poke();
   }
@@ -190,6 +187,22 @@ class GatewayTest : public testing::Test {
     loops_.run(*call.shard, call.group->close());
     if (!call.result) return fail(ErrorCode::internal, "the call did not end");
     return std::move(*call.result);
+  }
+  // Ends calls in whatever order they are answered, and gives each one's place to the next.
+  void finish_all(std::vector<std::unique_ptr<Call>>& calls) {
+    std::size_t left = calls.size();
+    EXPECT_TRUE(eventually(
+        [&] {
+          for (auto& call : calls) {
+            if (call == nullptr || !call->done) continue;
+            auto result = finish(*call);
+            EXPECT_TRUE(result) << result.error().describe();
+            call.reset();
+            --left;
+          }
+          return left == 0;
+        },
+        60s));
   }
   // The client leaves.
   Result<Dispatched> leave(Call& call) {

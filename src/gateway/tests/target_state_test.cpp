@@ -132,10 +132,9 @@ TEST(TargetStates, AreUsedByManyThreads) {
   policy.recovery = 0ms;
   policy.recovery_max = 0ms;
   policy.early_recovery = 0ms;
-  TargetState state("e", "m", policy,
-                    [&](const TargetState&, const BreakerTransition& change) {
-                      opened += change.to == BreakerState::open ? 1 : 0;
-                    });
+  TargetState state("e", "m", policy, [&](const TargetState&, const BreakerTransition& change) {
+    opened += change.to == BreakerState::open ? 1 : 0;
+  });
   std::atomic<std::uint64_t> failed{0};
   auto work = [&](int number) {
     for (int i = 0; i < 500; ++i) {
