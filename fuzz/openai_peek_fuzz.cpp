@@ -5,6 +5,7 @@
 #include <boost/json.hpp>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/json.hpp"
 #include "bindings/openai/rewrite.hpp"
@@ -38,21 +39,24 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check(!request.error().message.empty());
     return 0;
   }
-  openai::BodyEdits edits;
-  if ((wish & 1) != 0) edits.model = "wanted \"name\"";
-  edits.force_stream = (wish & 2) != 0 && operation != Operation::embedding;
-  edits.include_usage = (wish & 4) != 0 && operation != Operation::embedding;
-  edits.return_progress = (wish & 8) != 0 && operation != Operation::embedding;
-  auto parsed = corral::json::parse(joined(openai::RewrittenBody(*request, edits)));
+  bool text = operation != Operation::embedding;
+  std::vector<openai::BodyEdit> edits;
+  if ((wish & 1) != 0) edits.push_back({"model", R"("wanted \"name\"")"});
+  if ((wish & 2) != 0 && text) edits.push_back({"stream", "true"});
+  if ((wish & 4) != 0 && text) edits.push_back({"stream_options", R"({"include_usage":true})"});
+  if ((wish & 8) != 0) edits.push_back({"fresh", "7", true});
+  auto rewritten = openai::RewrittenBody::make(body, edits);
+  check(rewritten.has_value());
+  auto parsed = corral::json::parse(joined(*rewritten));
   // Boost.JSON makes NaN of 0e9999, which is zero and which simdjson takes.
   if (!parsed && parsed.error().message.contains("64-bit float")) return 0;
   check(parsed && parsed->is_object());
   const auto& object = parsed->as_object();
   const auto& model = object.at("model").as_string();
   check(std::string_view(model.data(), model.size()) ==
-        (edits.model.empty() ? request->model.str() : edits.model));
-  if (edits.force_stream || request->stream) check(object.at("stream") == true);
-  if (edits.include_usage) check(object.at("stream_options").at("include_usage") == true);
-  if (edits.return_progress) check(object.at("return_progress") == true);
+        ((wish & 1) != 0 ? "wanted \"name\"" : request->model.str()));
+  if (((wish & 2) != 0 && text) || request->stream) check(object.at("stream") == true);
+  if ((wish & 4) != 0 && text) check(object.at("stream_options").at("include_usage") == true);
+  if ((wish & 8) != 0) check(object.contains("fresh") && !object.at("fresh").is_null());
   return 0;
 }

@@ -30,6 +30,7 @@ def families(text):
 DEAD = """
 gateway:
   breaker: {failures: 1}
+  health: {probe_interval: 0s}
 endpoints:
   - {name: dead, binding: openai, url: 'http://127.0.0.1:1', models: [dead]}
 routes:

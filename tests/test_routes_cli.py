@@ -104,8 +104,9 @@ def test_a_route_is_added_used_replaced_and_removed(bed, tmp_path):
 
 
 def test_an_endpoint_is_added_used_and_removed(bed):
-    text = json.dumps({"name": "c", "binding": "openai", "url": bed.fakes[1].url, "models": ["big"],
-                       "api_key": "sk-very-secret"})
+    text = json.dumps(
+        {"name": "c", "binding": "openai", "url": bed.fakes[1].url, "models": ["big"], "api_key": "sk-very-secret"}
+    )
     assert told(bed, "endpoints", "add", "-", input=text) == "endpoint c is in place, version 1\n"
     assert bed.ask(model="big").headers["x-corral-endpoint"] == "c"
     for words in (["endpoints"], ["endpoints", "show", "c"], ["endpoints", "show", "c", "--json"]):
@@ -150,6 +151,16 @@ LINES = [
     ("corral show corral-t", {"corral-tiny"}),
 ]
 
+TYPED = [
+    ("corral endp", "endpoints "),
+    ("corral endpoints sh", "show "),
+    ("corral routes explain gp", "gpt-4o "),
+    ("corral routes show cor", "corral-tiny "),
+    ("corral routes show open", "openai/\\* "),
+    ("corral config che", "check "),
+    ("corral show corral-t", "corral-tiny "),
+]
+
 
 def need(shell):
     found = shutil.which(shell)
@@ -183,10 +194,13 @@ def test_bash_completes(script, shell_environment):
     file = script("bash")
     for line, wanted in LINES:
         words = line.split(" ")
-        code = (f"source {file}; COMP_WORDS=({' '.join(w or chr(39) * 2 for w in words)}); "
-                f"COMP_CWORD={len(words) - 1}; _corral; printf '%s\\n' \"${{COMPREPLY[@]}}\"")
-        done = subprocess.run([need("bash"), "--norc", "-c", code], env=shell_environment, capture_output=True,
-                              text=True, timeout=60)
+        code = (
+            f"source {file}; COMP_WORDS=({' '.join(w or chr(39) * 2 for w in words)}); "
+            f"COMP_CWORD={len(words) - 1}; _corral; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        )
+        done = subprocess.run(
+            [need("bash"), "--norc", "-c", code], env=shell_environment, capture_output=True, text=True, timeout=60
+        )
         assert offered(done.stdout.splitlines()) == wanted, (line, done.stdout, done.stderr)
         assert not done.stderr, done.stderr
 
@@ -194,23 +208,35 @@ def test_bash_completes(script, shell_environment):
 def test_fish_completes(script, shell_environment):
     file = script("fish")
     for line, wanted in LINES:
-        done = subprocess.run([need("fish"), "--no-config", "-c", f"source {file}; complete -C '{line}'"],
-                              env=shell_environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [need("fish"), "--no-config", "-c", f"source {file}; complete -C '{line}'"],
+            env=shell_environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert offered(one.split("\t")[0] for one in done.stdout.splitlines()) == wanted, (line, done)
+
+
+def test_bash_quotes_a_star(script, shell_environment):
+    file = script("bash")
+    with Terminal([need("bash"), "--norc", "-i"], shell_environment) as terminal:
+        terminal.type(f"source {file}; echo re''ady\n")
+        terminal.wait_for("ready")
+        terminal.type("corral routes show open\t")
+        terminal.wait_for("corral routes show openai/\\* ")
 
 
 def test_zsh_completes(script, shell_environment, tmp_path):
     """zsh completes only while a person edits a line, so one is typed on a terminal."""
     script("zsh", name="_corral")
-    setup = f"PS1='> '; fpath=({tmp_path} $fpath); autoload -Uz compinit; compinit -u -D; setopt no_list_beep no_nomatch\n"
+    setup = (
+        f"PS1='> '; fpath=({tmp_path} $fpath); autoload -Uz compinit; compinit -u -D; setopt no_list_beep no_nomatch\n"
+    )
     with Terminal([need("zsh"), "-f", "-i"], shell_environment) as terminal:
         terminal.type(setup + "echo re''ady\n")
         terminal.wait_for("ready")
-        for line, wanted in [("corral endp", "endpoints "), ("corral endpoints sh", "show "),
-                             ("corral routes explain gp", "gpt-4o "), ("corral routes show cor", "corral-tiny "),
-                             ("corral routes show open", "openai/\\* "), ("corral config che", "check "),
-                             ("corral show corral-t", "corral-tiny ")]:
-            # Ctrl-X Ctrl-A would do; putting it into quotes and printing it is plainer.
+        for line, wanted in TYPED:
             terminal.type(f"{line}\t")
             terminal.wait_for(f"{line.rsplit(' ', 1)[0]} {wanted}")
             terminal.type("\x15")  # Ctrl-U takes the line away

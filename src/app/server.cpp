@@ -1,6 +1,8 @@
 #include "app/server.hpp"
 
 #include <fmt/core.h>
+#include <array>
+#include <bit>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -11,6 +13,7 @@
 #include "cli/config_source.hpp"
 #include "scheduler/routed_models.hpp"
 #include "sys/host.hpp"
+#include "sys/random.hpp"
 
 namespace corral::app {
 namespace {
@@ -19,6 +22,7 @@ constexpr std::size_t kPoolThreads = 2;
 constexpr std::chrono::milliseconds kFlush{200};
 constexpr std::chrono::milliseconds kQueueTick{50};
 constexpr std::chrono::seconds kMeasure{1};
+constexpr std::chrono::seconds kOutliers{10};
 
 std::size_t shard_count(const config::Settings& settings) {
   return settings.server.threads != 0 ? settings.server.threads : sys::host_facts().logical_cpus;
@@ -46,6 +50,12 @@ sys::Path cache_folder() {
 std::shared_ptr<const api::CallerRules> caller_rules(const config::GatewaySettings& s) {
   return std::make_shared<const api::CallerRules>(
       api::CallerRules{s.default_priority, s.max_priority});
+}
+
+std::uint64_t random_seed() {
+  std::array<unsigned char, sizeof(std::uint64_t)> bytes;
+  sys::fill_random(bytes);
+  return std::bit_cast<std::uint64_t>(bytes);
 }
 
 std::string url_of(const net::BoundAddress& address, bool tls) {
@@ -114,13 +124,19 @@ void Server::make_gateway() {
         scheduler_->set_routed(scheduler::routed_models(table, facts_.started));
       }});
   gateway_metrics_ = std::make_unique<gateway::GatewayMetrics>(metrics_, *dispatcher_, *registry_);
+  outliers_ = std::make_unique<gateway::OutlierWatch>(*registry_);
+  gateway::AnswerStore::Options kept;
+  kept.cache_bytes = settings_->gateway.cache_bytes;
+  kept.seed = random_seed();
+  answers_ = std::make_unique<gateway::AnswerStore>(kept, metrics_);
 }
 
 void Server::make_surfaces() {
   openai_ = std::make_unique<api::openai::OpenAiSurface>(*dispatcher_, *scheduler_, caller_rules_);
+  openai_->keep_answers(shards_, *answers_);
   facts_.version = kVersion;
   facts_.started = clock_.wall();
-  admin_ = std::make_unique<api::admin::AdminSurface>(*scheduler_, facts_);
+  admin_ = std::make_unique<api::admin::AdminSurface>(*scheduler_, facts_, shards_.control());
   route_admin_ = std::make_unique<api::admin::RouteAdmin>(*routes_, *dispatcher_);
   ops_ = std::make_unique<api::ops::OpsSurface>(api::ops::OpsParts{
       *api_, *scheduler_, metrics_, pool_, kVersion, ready_, draining_,
@@ -203,7 +219,11 @@ int Server::run() {
                                                 [this](int number) { on_signal(number); });
   shards_.control().every(kFlush, [this] { sink_->flush(); });
   shards_.control().every(kQueueTick, [this] { dispatcher_->tick(); });
-  shards_.control().every(kMeasure, [this] { gateway_metrics_->update(); });
+  shards_.control().every(kOutliers, [this] { outliers_->look(*dispatcher_->routing()); });
+  shards_.control().every(kMeasure, [this] {
+    gateway_metrics_->update();
+    answers_->tick();
+  });
   shards_.start();
   shards_.run_control();
   shards_.join();
@@ -244,6 +264,8 @@ net::Task<void> Server::shut_down() {
   http_->drain();
   std::size_t cut = co_await http_->stop(settings_->server.shutdown_grace);
   if (cut > 0) log_.warn("requests did not finish in time and were cut", {{"requests", cut}});
+  co_await openai_->stop();
+  co_await admin_->stop();
   co_await registry_->stop();
   co_await routes_->stop();
   co_await scheduler_->stop();
@@ -275,6 +297,7 @@ void Server::reload() {
   api_->replace_gate(std::make_shared<const api::Gate>(settings_->server));
   api_->set_log_access(settings_->log.access);
   caller_rules_.publish(caller_rules(settings_->gateway));
+  answers_->set_limit(settings_->gateway.cache_bytes);
   scheduler_->reload(settings_);
   routes_->reload(settings_);
   log_.info("configuration reloaded", {{"changes", changes.size()}});

@@ -15,7 +15,9 @@
 #include "app/store_parts.hpp"
 #include "cli/cli.hpp"
 #include "config/config.hpp"
+#include "gateway/answer_store.hpp"
 #include "gateway/gateway_metrics.hpp"
+#include "gateway/outlier_watch.hpp"
 #include "gateway/route_control.hpp"
 #include "net/http_server.hpp"
 #include "net/snapshot.hpp"
@@ -71,6 +73,8 @@ class Server {
   std::unique_ptr<gateway::EndpointRegistry> registry_;
   std::unique_ptr<gateway::RouteControl> routes_;
   std::unique_ptr<gateway::GatewayMetrics> gateway_metrics_;
+  std::unique_ptr<gateway::OutlierWatch> outliers_;
+  std::unique_ptr<gateway::AnswerStore> answers_;
   std::unique_ptr<api::Api> api_;
   api::admin::ServerFacts facts_;
   std::unique_ptr<api::openai::OpenAiSurface> openai_;

@@ -153,6 +153,12 @@ std::vector<std::shared_ptr<TargetState>> EndpointRegistry::states_of(
   return result;
 }
 
+void EndpointRegistry::eject(const std::string& endpoint) {
+  auto entry = entries_.find(endpoint);
+  if (entry == entries_.end() || settings_.health.probe_interval.count() == 0) return;
+  perform(entry->second, entry->second->health.eject(SteadyClock::now()));
+}
+
 Result<void> EndpointRegistry::force_breakers(const std::string& endpoint, const std::string& model,
                                               bool open) {
   bool any = false;
@@ -165,7 +171,7 @@ Result<void> EndpointRegistry::force_breakers(const std::string& endpoint, const
       state->force_close();
     }
   }
-  if (any) return {};
+  if (any || (model.empty() && entries_.contains(endpoint))) return {};
   return fail(ErrorCode::not_found,
               fmt::format("there is no model '{}' at an endpoint '{}'", model, endpoint));
 }

@@ -56,6 +56,8 @@ class EndpointRegistry {
   std::shared_ptr<TargetState> state(const std::string& endpoint, const std::string& model);
   std::vector<EndpointView> view() const;  // control shard
   std::vector<std::shared_ptr<TargetState>> states_of(const std::string& endpoint) const;
+  // It is far worse than the others of its group, and rests for a while.
+  void eject(const std::string& endpoint);
   // By hand: of one model, or of all when `model` is empty. not_found.
   Result<void> force_breakers(const std::string& endpoint, const std::string& model, bool open);
 

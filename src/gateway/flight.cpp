@@ -384,14 +384,27 @@ net::Task<Result<void>> Flight::after_failure(Error error) {
   if (!pause) {
     route_->state->counters.gave_up.fetch_add(retryable(failed.outcome) ? 1 : 0,
                                               std::memory_order_relaxed);
-    if (error.code == ErrorCode::unavailable && !error.retry_after) error.retry_after = kComeBack;
-    co_return std::unexpected(std::move(error));
+    co_return std::unexpected(retryable(failed.outcome) ? last_words(std::move(error), failed.now)
+                                                        : std::move(error));
   }
   route_->state->counters.retries.fetch_add(1, std::memory_order_relaxed);
   last_error_ = std::move(error);
   // Another target knows nothing of the failure: no reason to wait for it.
   if (elsewhere) co_return Result<void>();
   co_return co_await net::sleep_for(*pause);
+}
+
+// What the client is told when there are no tries left: 503 with the time to come back where all is
+// down, else what the last endpoint said.
+Error Flight::last_words(Error error, Time now) {
+  tried_.clear();
+  if (error.code != ErrorCode::rate_limited && !another_alive(now)) {
+    Error down = nothing_available(now);
+    down.cause = error.describe();
+    return down;
+  }
+  if (error.code == ErrorCode::unavailable && !error.retry_after) error.retry_after = kComeBack;
+  return error;
 }
 
 // Whether a target that was not tried yet is alive.

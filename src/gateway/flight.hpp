@@ -109,6 +109,7 @@ class Flight {
   net::Task<void> run_lane(HedgeRun& hedge, HedgeRace::Lane lane, Placement place);
   std::optional<std::chrono::milliseconds> hedge_delay() const;
   net::Task<Result<void>> after_failure(Error error);
+  Error last_words(Error error, Time now);
   bool another_alive(Time now);
   void note_failure(Placement& place, const Error& error, Time begun);
   Error nothing_available(Time now) const;

@@ -50,7 +50,8 @@ net::Task<Result<void>> prepare(Dispatched& result, const inference::Request& re
   if (!answer.relayable()) co_return co_await collect(result, limits);
   bool stream = request.stream && request.operation != inference::Operation::embedding;
   for (;;) {
-    answer.set_patience(left_until(stream ? limits.first_token : limits.whole));
+    answer.set_patience(stream ? left_until(limits.first_token)
+                               : std::min(left_until(limits.whole), limits.between_tokens));
     auto piece = co_await answer.next_bytes();
     if (!piece) {
       bool late = stream && piece.error().code == ErrorCode::timeout;

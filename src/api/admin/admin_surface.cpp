@@ -12,6 +12,8 @@ namespace {
 
 namespace bj = boost::json;
 
+constexpr std::chrono::seconds kPatience{5};
+
 bj::value text_or_null(const std::string& text) {
   if (text.empty()) return nullptr;
   return bj::value(text);
@@ -87,6 +89,8 @@ void AdminSurface::add_routes(Router& router) {
   router.add({"POST", "/admin/v1/models/{}/load", "admin", bind(&AdminSurface::load)});
   router.add({"POST", "/admin/v1/models/{}/unload", "admin", bind(&AdminSurface::unload)});
   router.add({"GET", "/admin/v1/instances", "admin", bind(&AdminSurface::instances)});
+  router.add({"GET", "/admin/v1/operations", "admin", bind(&AdminSurface::operations)});
+  router.add({"GET", "/admin/v1/operations/{}", "admin", bind(&AdminSurface::operation)});
   router.add({"GET", "/admin/v1/status", "admin", bind(&AdminSurface::status)});
 }
 
@@ -105,12 +109,37 @@ net::Task<void> AdminSurface::reply_with_model(Call& call, const std::string& na
 net::Task<void> AdminSurface::model(Call& call) { co_await reply_with_model(call, call.parameter); }
 
 net::Task<void> AdminSurface::load(Call& call) {
-  auto target = co_await scheduler_.ensure(ModelName(call.parameter), inference::Operation::chat);
-  if (!target) {
-    (void)co_await call.exchange.reply(problem(target.error()));
+  Operations::Work work = [this, model = ModelName(call.parameter)] { return load_model(model); };
+  auto operation = co_await operations_.run("load", call.parameter, std::move(work), kPatience);
+  if (operation.finished && !operation.error) {
+    co_await reply_with_model(call, call.parameter);
     co_return;
   }
-  co_await reply_with_model(call, call.parameter);
+  net::HttpReply reply;
+  if (operation.error) {
+    reply = problem(*operation.error);
+  } else {
+    reply = json_reply(describe(operation));
+    reply.status = 202;
+    reply.headers.set("location", "/admin/v1/operations/" + operation.id);
+  }
+  (void)co_await call.exchange.reply(std::move(reply));
+}
+
+net::Task<Result<void>> AdminSurface::load_model(ModelName model) {
+  CORRAL_CO_CHECK(co_await scheduler_.ensure(std::move(model), inference::Operation::chat));
+  co_return Result<void>();
+}
+
+net::Task<void> AdminSurface::operations(Call& call) {
+  bj::array list;
+  for (const auto& operation : operations_.list()) list.push_back(describe(operation));
+  (void)co_await call.exchange.reply(json_reply(bj::object{{"operations", std::move(list)}}));
+}
+
+net::Task<void> AdminSurface::operation(Call& call) {
+  auto found = operations_.find(call.parameter);
+  (void)co_await call.exchange.reply(found ? json_reply(describe(*found)) : problem(found.error()));
 }
 
 net::Task<void> AdminSurface::unload(Call& call) {

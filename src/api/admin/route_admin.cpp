@@ -91,6 +91,16 @@ bj::array all_of(gateway::RouteControl& control, const gateway::Dispatcher& disp
   return result;
 }
 
+// JSON or YAML, as everywhere.
+Result<std::string> name_in(ResourceKind kind, std::string_view body) {
+  if (kind == ResourceKind::route) {
+    CORRAL_TRY(auto route, config::parse_route(body, "request"));
+    return route.name;
+  }
+  CORRAL_TRY(auto endpoint, config::parse_endpoint(body, "request"));
+  return endpoint.name;
+}
+
 std::string_view plural(ResourceKind kind) {
   return kind == ResourceKind::endpoint ? "endpoints" : "routes";
 }
@@ -152,17 +162,12 @@ net::Task<void> RouteAdmin::create(Call& call, ResourceKind kind) {
     co_return;
   }
   ManagedChange wanted{kind, {}, std::string(*body), 0, author_of(call.request())};
-  auto parsed = json::parse(*body);
-  const auto* object = parsed ? parsed->if_object() : nullptr;
-  const auto* name = object != nullptr ? object->if_contains("name") : nullptr;
-  if (!parsed || name == nullptr || !name->is_string()) {
-    Error error = parsed ? fail(ErrorCode::invalid_argument, "the body has no \"name\"")
-                               .hint("send a JSON object with a name")
-                         : std::move(parsed).error();
-    (void)co_await call.exchange.reply(refusal(error));
+  auto name = name_in(kind, *body);
+  if (!name) {
+    (void)co_await call.exchange.reply(refusal(name.error()));
     co_return;
   }
-  wanted.name = std::string(name->get_string());
+  wanted.name = std::move(*name);
   co_await change(call, std::move(wanted), true);
 }
 

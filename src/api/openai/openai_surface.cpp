@@ -25,6 +25,15 @@ void append_model(std::string& out, const scheduler::ModelStatus& model, const s
 
 }  // namespace
 
+void OpenAiSurface::keep_answers(net::Shards& shards, gateway::AnswerStore& store) {
+  cached_ = std::make_unique<CachedAnswers>(
+      shards, store, [this](Call& call, Order& order) { return make_answer(call, order); });
+}
+
+net::Task<void> OpenAiSurface::stop() {
+  if (cached_ != nullptr) co_await cached_->stop();
+}
+
 void OpenAiSurface::add_routes(Router& router) {
   using inference::Operation;
   auto text = [this](Operation operation) {
@@ -61,23 +70,43 @@ net::Task<void> OpenAiSurface::generate(Call& call, inference::Operation operati
   }
   auto& headers = exchange.extra_headers();
   if (!who->priority_note.empty()) headers.set("x-corral-priority", who->priority_note);
-  bool stream = request->stream && operation != inference::Operation::embedding;
+  Order order{std::move(*request), std::move(who->caller)};
+  auto cache_plan = plan(call, order);
+  if (cache_plan) {
+    co_await cached_->answer(call, std::move(order), std::move(*cache_plan));
+  } else {
+    co_await make_answer(call, order);
+  }
+}
+
+std::optional<CachePlan> OpenAiSurface::plan(const Call& call, const Order& order) const {
+  if (cached_ == nullptr) return std::nullopt;
+  auto match = dispatcher_.routing()->find(order.request.model.str());
+  if (match.route == nullptr) return std::nullopt;
+  return plan_cache(call.request(), order.request, *match.route, order.caller.priority);
+}
+
+// From a backend. The exchange may be the client's own, or stand for many that want the same.
+net::Task<void> OpenAiSurface::make_answer(Call& call, Order& order) {
+  auto& exchange = call.exchange;
+  auto& headers = exchange.extra_headers();
+  bool stream = order.request.stream && order.request.operation != inference::Operation::embedding;
   if (stream) {
-    who->caller.on_wait = [&exchange](const gateway::QueuePlace& place) {
+    order.caller.on_wait = [&exchange](const gateway::QueuePlace& place) {
       return tell_place(exchange, place);
     };
   }
   gateway::Attempts attempts;
-  who->caller.attempts = &attempts;
-  auto dispatched = co_await dispatcher_.open(*request, who->caller);
+  order.caller.attempts = &attempts;
+  auto dispatched = co_await dispatcher_.open(order.request, order.caller);
   if (!dispatched) {
     note_attempts(call.notes, headers, attempts);
-    note_model(call.notes, request->model.str());
+    note_model(call.notes, order.request.model.str());
     co_await refuse(exchange, dispatched.error());
     co_return;
   }
   note_dispatch(call.notes, headers, *dispatched);
-  Relay relay(call, dispatcher_, *request, who->caller, *dispatched);
+  Relay relay(call, dispatcher_, order.request, order.caller, *dispatched);
   if (stream) {
     co_await relay.stream();
   } else {

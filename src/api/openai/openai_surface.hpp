@@ -3,7 +3,10 @@
 // passed on as they come, one send for each read.
 #pragma once
 
+#include <memory>
+
 #include "api/caller.hpp"
+#include "api/openai/cached_answers.hpp"
 #include "api/router.hpp"
 #include "gateway/dispatcher.hpp"
 #include "net/snapshot.hpp"
@@ -18,9 +21,14 @@ class OpenAiSurface {
       : dispatcher_(dispatcher), scheduler_(scheduler), rules_(rules) {}
 
   void add_routes(Router& router);
+  // From now on answers are kept and shared, where their routes say so. Then stop() is needed.
+  void keep_answers(net::Shards& shards, gateway::AnswerStore& store);
+  net::Task<void> stop();  // on the control shard, when no request is under way
 
  private:
   net::Task<void> generate(Call& call, inference::Operation operation);
+  net::Task<void> make_answer(Call& call, Order& order);
+  std::optional<CachePlan> plan(const Call& call, const Order& order) const;
   net::Task<void> list_models(Call& call);
   net::Task<void> one_model(Call& call);
   void note_model(CallNotes& notes, std::string_view name) const;
@@ -28,6 +36,7 @@ class OpenAiSurface {
   gateway::Dispatcher& dispatcher_;
   scheduler::Scheduler& scheduler_;
   const net::Snapshot<CallerRules>& rules_;
+  std::unique_ptr<CachedAnswers> cached_;  // may be null
 };
 
 }  // namespace corral::api::openai

@@ -37,6 +37,7 @@ class Backend {
     std::string type = "text/event-stream";
     std::vector<std::string> pieces;
     bool cut = false;
+    std::chrono::milliseconds pause{1};  // after each piece
   };
 
   explicit Backend(net::testing::Loops& loops)
@@ -96,7 +97,7 @@ class Backend {
       std::string_view parts[] = {piece};
       auto sent = co_await exchange.send(parts);
       if (!sent) co_return;
-      auto slept = co_await net::sleep_for(1ms);
+      auto slept = co_await net::sleep_for(script.pause);
       if (!slept) co_return;
     }
     if (script.cut)
@@ -251,7 +252,7 @@ class ApiTest : public testing::Test {
         std::make_unique<openai::OpenAiSurface>(*dispatcher_, *world_.scheduler, *caller_rules_);
     facts_.version = "1.2.3";
     facts_.listeners = {"http://here"};
-    admin_ = std::make_unique<admin::AdminSurface>(*world_.scheduler, facts_);
+    admin_ = std::make_unique<admin::AdminSurface>(*world_.scheduler, facts_, shards.control());
     route_admin_ = std::make_unique<admin::RouteAdmin>(*routes_, *dispatcher_);
     ops_ = std::make_unique<ops::OpsSurface>(
         ops::OpsParts{*api_, *world_.scheduler, world_.metrics, pool_, "1.2.3", ready_, draining_,

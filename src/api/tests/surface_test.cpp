@@ -87,13 +87,20 @@ TEST_F(SurfaceTest, AnErrorMidwayIsAnEventWithoutDone) {
 }
 
 TEST_F(SurfaceTest, TheWholeAnswerHasADeadline) {
-  start(0ms);
-  backend_->play({200, "text/event-stream", {token("a"), token("b"), kDone}});
+  start(300ms);
+  Backend::Script slow{200, "text/event-stream", {}};
+  slow.pieces.assign(20, token("a"));
+  slow.pieces.push_back(kDone);
+  slow.pause = 50ms;
+  backend_->play(slow);
   std::string answer = stream("remote");
+  EXPECT_EQ(status_of(answer), 200);
+  EXPECT_TRUE(answer.contains(token("a"))) << answer;
   EXPECT_TRUE(answer.contains("total_timeout")) << answer;
   EXPECT_FALSE(answer.contains("[DONE]"));
   answer = chat("local");
   EXPECT_EQ(status_of(answer), 504);
+  EXPECT_TRUE(answer.contains("total_timeout")) << answer;
 }
 
 TEST_F(SurfaceTest, DocumentsAreRelayed) {
@@ -264,6 +271,15 @@ TEST_F(SurfaceTest, Admin) {
   EXPECT_EQ(status_of(request("POST", "/admin/v1/models/none/load")), 404);
 
   EXPECT_EQ(parsed(request("POST", "/admin/v1/models/tiny/load")).at("state"), "ready");
+  auto operations = parsed(get("/admin/v1/operations")).at("operations").as_array();
+  ASSERT_EQ(operations.size(), 2u);  // the newest first
+  EXPECT_EQ(operations[0].at("target"), "tiny");
+  EXPECT_EQ(operations[0].at("state"), "succeeded");
+  EXPECT_EQ(operations[1].at("state"), "failed");
+  EXPECT_TRUE(operations[1].at("error").is_string());
+  auto id = std::string(operations[0].at("id").as_string());
+  EXPECT_EQ(parsed(get("/admin/v1/operations/" + id)).at("kind"), "load");
+  EXPECT_EQ(status_of(get("/admin/v1/operations/none")), 404);
   auto instances = parsed(get("/admin/v1/instances")).at("instances").as_array();
   ASSERT_EQ(instances.size(), 1u);
   EXPECT_EQ(instances[0].at("model"), "tiny");

@@ -45,7 +45,7 @@ const std::string kChat = R"({"name":"chat","source":"store","version":7,"implic
   {"endpoint":"gpu1","model":"llama-8b","weight":2,"usable":false,"obstacle":"circuit breaker open",
    "breaker":"open","latency_ms":232.9,"in_flight":3,"capacity":8,"share":0.4},
   {"endpoint":"模型","model":"llama-8b","weight":1,"usable":true,"obstacle":null,
-   "breaker":"closed","latency_ms":8.05,"in_flight":0,"capacity":64,"share":1.0}]},
+   "breaker":"closed","latency_ms":8.05,"in_flight":0,"capacity":64,"share":0.5}]},
  {"route":"chat","number":1,"balance":"peak_ewma","targets":[
   {"endpoint":"local","model":"corral-tiny","weight":0,"usable":true,"obstacle":null,
    "breaker":"closed","latency_ms":null}]},

@@ -422,10 +422,15 @@ routes: [{name: chat, targets: [{endpoint: e1, model: m}], retry_backoff_min: 0m
 )");
   played_->once(1, Play::refuse(fail(ErrorCode::rate_limited, "slow down").after(1s)));
   auto begun = std::chrono::steady_clock::now();
+  auto refused = dispatch("chat");
+  ASSERT_FALSE(refused);  // its client is told what the only target said
+  EXPECT_EQ(refused.error().code, ErrorCode::rate_limited);
+  EXPECT_EQ(refused.error().retry_after, 1s);
   auto result = dispatch("chat");
   ASSERT_TRUE(result) << result.error().describe();
   EXPECT_GE(std::chrono::steady_clock::now() - begun, 1s);
-  EXPECT_EQ(result->attempts, 2u);
+  EXPECT_EQ(result->attempts, 1u);
+  EXPECT_EQ(played_->opened(), 2);
 }
 
 TEST_F(DispatcherTest, AnswersThatAreNotRelayedAreCollected) {
