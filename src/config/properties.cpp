@@ -120,7 +120,7 @@ std::vector<Property<StoreSettings>> store_properties() {
   using S = StoreSettings;
   return {
       property("url", &S::url, secret(),
-               "The database: `sqlite:PATH` or `postgresql://USER:PASSWORD@HOST/NAME`; empty: "
+               "The database: `sqlite:PATH` or `postgresql://USER:pw@HOST/NAME`; empty: "
                "corral.db in the data folder.",
                kRestart),
   };

@@ -26,6 +26,7 @@ struct CallLimits {
   std::chrono::milliseconds total{1'800'000};  // from the request to the end of its answer
   std::chrono::milliseconds queue{300'000};    // waiting for a place
   std::size_t queue_length = 512;              // requests that wait at once
+  std::chrono::seconds retry_after{2};         // said with 503 when nothing better is known
 };
 
 struct ActiveTarget {

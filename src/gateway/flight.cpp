@@ -16,7 +16,6 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr int kLoads = 3;    // a model that goes as soon as it has come is not waited for for ever
 constexpr int kChoices = 4;  // another one may take the chosen place at the same moment
 constexpr std::chrono::seconds kDownWait{30};
-constexpr std::chrono::seconds kComeBack{2};
 
 RetryPolicy retry_policy(const config::RouteSettings& route, config::Priority priority) {
   bool background = priority == config::Priority::low;
@@ -238,10 +237,10 @@ net::Task<Result<Placement>> Flight::place() {
     }
     if (standing == Standing::none_left) {
       // All that are alive were tried: once more from the beginning, if any is alive still.
-      if (last_error_ && attempts_ == 0) co_return std::unexpected(*last_error_);
+      if (last_error_ && attempts_ == 0) co_return std::unexpected(last_words(*last_error_, now));
       auto tried = std::exchange(tried_, {});
       if (choose(now, place, to_load) == Standing::none_alive && last_error_) {
-        co_return std::unexpected(*last_error_);
+        co_return std::unexpected(last_words(*last_error_, now));
       }
       place = Placement();
       continue;
@@ -277,8 +276,9 @@ net::Task<Result<Placement>> Flight::wait_in_queue(bool anything_alive) {
       case QueueSignal::Kind::left:
         co_return std::unexpected(fail(ErrorCode::cancelled, "the client left the queue"));
       case QueueSignal::Kind::expired:
-        if (last_error_) co_return std::unexpected(*last_error_);
-        co_return std::unexpected(nothing_available(SteadyClock::now()));
+        now = SteadyClock::now();
+        co_return std::unexpected(last_error_ ? last_words(*last_error_, now)
+                                              : nothing_available(now));
       case QueueSignal::Kind::displaced:
         co_return std::unexpected(
             fail(ErrorCode::unavailable, "too many requests of a higher priority are waiting")
@@ -299,7 +299,7 @@ Error Flight::nothing_available(Time now) const {
       if (next && (!soonest || *next < *soonest)) soonest = next;
     }
   }
-  auto pause = kComeBack;
+  auto pause = route_->limits.retry_after;
   if (alive) {
     return fail(ErrorCode::unavailable,
                 fmt::format("all places for the model '{}' are taken, and too many requests wait",
@@ -403,7 +403,8 @@ Error Flight::last_words(Error error, Time now) {
     down.cause = error.describe();
     return down;
   }
-  if (error.code == ErrorCode::unavailable && !error.retry_after) error.retry_after = kComeBack;
+  if (error.code == ErrorCode::unavailable && !error.retry_after)
+    error.retry_after = route_->limits.retry_after;
   return error;
 }
 

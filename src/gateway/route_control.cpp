@@ -177,7 +177,7 @@ void RouteControl::apply() {
                                  .local_models = local_models_,
                                  .gateway = settings_->gateway,
                                  .model_settings = settings_->models.settings});
-  parts_.dispatcher.publish(states_.join(table, parts_.registry));
+  parts_.dispatcher.publish(states_.join(table, parts_.registry, settings_->gateway.retry_after));
   parts_.dispatcher.poke();
   if (parts_.changed) parts_.changed(*table);
 }

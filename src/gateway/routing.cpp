@@ -53,7 +53,8 @@ std::shared_ptr<RouteState> RouteStates::state_of(const Route& route) {
 }
 
 std::shared_ptr<const Routing> RouteStates::join(std::shared_ptr<const RouteTable> table,
-                                                 EndpointRegistry& registry) {
+                                                 EndpointRegistry& registry,
+                                                 std::chrono::milliseconds retry_after) {
   auto routing = std::make_shared<Routing>();
   routing->table_ = table;
   std::map<std::string, std::shared_ptr<RouteState>> kept;
@@ -62,6 +63,7 @@ std::shared_ptr<const Routing> RouteStates::join(std::shared_ptr<const RouteTabl
     active->table = table;
     active->route = &route;
     active->limits = limits_of(route.settings);
+    active->limits.retry_after = std::chrono::ceil<std::chrono::seconds>(retry_after);
     auto before = states_[route.settings.name];
     active->state = state_of(route);
     for (const auto& group : route.groups) {

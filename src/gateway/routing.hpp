@@ -34,8 +34,12 @@ class Routing {
 // Joins tables with states, and keeps the states from one table to the next.
 class RouteStates {
  public:
+  // `retry_after` is said with 503 when nothing better is known.
   std::shared_ptr<const Routing> join(std::shared_ptr<const RouteTable> table,
-                                      EndpointRegistry& registry);
+                                      EndpointRegistry& registry,
+                                      std::chrono::milliseconds retry_after = kComeBack);
+
+  static constexpr std::chrono::seconds kComeBack{2};
 
  private:
   std::shared_ptr<RouteState> state_of(const Route& route);

@@ -140,7 +140,8 @@ namespace {
 using Looked = OneShot<Result<Addresses>>;
 
 void look_up_expired(void* slot) {
-  static_cast<Looked*>(slot)->fulfil(fail(ErrorCode::timeout, "the name look-up took too long").field(std::string(kConnectTimeout)));
+  static_cast<Looked*>(slot)->fulfil(fail(ErrorCode::timeout, "the name look-up took too long")
+                                         .field(std::string(kConnectTimeout)));
 }
 
 Task<Result<Addresses>> resolve(Shard& shard, Resolver& resolver, std::string host,

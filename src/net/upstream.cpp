@@ -142,8 +142,9 @@ Task<Result<void>> UpstreamConnection::send_rest() {
     } else {
       ready = co_await stream_->wait(Direction::write);
     }
-    if (!ready) co_return co_await wait_failed("the upstream did not take the request in time",
-                                               kFirstByteTimeout);
+    if (!ready)
+      co_return co_await wait_failed("the upstream did not take the request in time",
+                                     kFirstByteTimeout);
   } while (send_some().status == IoStatus::would_block);
   co_return Result<void>();
 }

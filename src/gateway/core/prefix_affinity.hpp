@@ -3,8 +3,8 @@
 // A prompt is hashed at growing steps (every 256 bytes up to 4 KiB, every 1 KiB up to 32 KiB, every
 // 4 KiB up to 256 KiB), each hash covering all from the start. The map remembers the hashes served
 // most recently, each with up to three targets, newest first; its memory is bounded (about 40
-// bytes an entry, 2.7 MB at 65,536 entries). A match counts when it covers half of the prompt or 4 KiB:
-// a greeting that all prompts share must not pull them all to one place.
+// bytes an entry, 2.7 MB at 65,536 entries). A match counts when it covers half of the prompt or 4
+// KiB: a greeting that all prompts share must not pull them all to one place.
 //
 // Thread rule: none of its own; one caller at a time. Lifecycle: lives as long as the routes;
 // `forget` is for a target that went away or lost its cache (a restart).
