@@ -301,6 +301,9 @@ Error Flight::nothing_available(Time now) const {
   }
   auto pause = route_->limits.retry_after;
   if (alive) {
+    auto wait = route_->state->queue().wait_of_newcomer(now);
+    if (wait) pause = std::chrono::ceil<std::chrono::seconds>(*wait);
+    pause = std::clamp(pause, std::chrono::seconds(1), std::chrono::seconds(60));
     return fail(ErrorCode::unavailable,
                 fmt::format("all places for the model '{}' are taken, and too many requests wait",
                             route_->name()))

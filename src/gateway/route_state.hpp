@@ -50,8 +50,8 @@ class RouteState {
   void prefix_served(const PrefixKeys& keys, std::uint64_t target);
 
   struct Counters {
-    std::atomic<std::uint64_t> requests{0}, retries{0}, fallbacks{0}, hedges{0}, hedges_won{0},
-        resumed{0}, queued{0}, gave_up{0};
+    std::atomic<std::uint64_t> requests{0}, retries{0}, hedges{0}, hedges_won{0}, resumed{0},
+        queued{0}, gave_up{0};
   };
   Counters counters;
 

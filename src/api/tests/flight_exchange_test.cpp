@@ -38,6 +38,15 @@ net::Task<gateway::AnswerPiecePtr> next_piece(AnswerReader* reader) {
   co_return next.piece;
 }
 
+net::Task<std::string> body_of(FlightExchange* exchange, std::uint64_t limit) {
+  auto body = co_await exchange->read_body(limit);
+  co_return body ? std::string(*body) : body.error().message;
+}
+net::Task<ErrorCode> upgrade(FlightExchange* exchange) {
+  auto socket = co_await exchange->upgrade();
+  co_return socket ? ErrorCode::internal : socket.error().code;
+}
+
 class FlightExchangeTest : public testing::Test {
  protected:
   FlightExchangeTest() {
@@ -69,6 +78,10 @@ TEST_F(FlightExchangeTest, TheRequestIsACopyOfItsOwn) {
   EXPECT_EQ(exchange->request().query, "q=1");
   EXPECT_EQ(exchange->body(), "the body");
   EXPECT_EQ(exchange->request().method, "POST");
+  EXPECT_EQ(run(body_of(exchange.get(), 0)), "the body");
+  EXPECT_EQ(run(body_of(exchange.get(), 8)), "the body");
+  EXPECT_EQ(run(body_of(exchange.get(), 7)), "the request body is too large");
+  EXPECT_EQ(run(upgrade(exchange.get())), ErrorCode::unsupported);
 }
 
 TEST_F(FlightExchangeTest, AStreamIsReadPieceByPieceAndKeptWhole) {

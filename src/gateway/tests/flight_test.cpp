@@ -138,7 +138,7 @@ routes: [{name: chat, targets: [{endpoint: e1, model: m}], queue_timeout: 30ms}]
   EXPECT_EQ(dispatcher_.waiting(), 0u);
 }
 
-TEST_F(WaitingTest, AfterAFailureTheWaitEndsWithWhatWasSaid) {
+TEST_F(WaitingTest, WhenTheOnlyTargetFailedAndRestsTheClientIsToldHowLong) {
   configure(R"(
 endpoints: [{name: e1, binding: openai, url: 'http://h:1', capacity: 1}]
 routes: [{name: chat, targets: [{endpoint: e1, model: m}], queue_timeout: 30ms,
@@ -148,7 +148,8 @@ gateway: {breaker: {failures: 1}, health: {probe_interval: 0}}
   played_->once(1, Play::refuse(broken()));
   auto result = dispatch("chat");
   ASSERT_FALSE(result);
-  EXPECT_EQ(result.error().message, "it said 500");
+  EXPECT_EQ(result.error().code, ErrorCode::unavailable);
+  EXPECT_TRUE(result.error().retry_after);
 }
 
 TEST_F(WaitingTest, WhoWaitsIsToldWhereItStands) {

@@ -39,7 +39,7 @@ TEST(Outcome, OfErrors) {
   auto of = [](ErrorCode code) { return outcome_of(fail(code, "x")); };
   EXPECT_EQ(of(ErrorCode::unavailable), Outcome::connect_error);
   EXPECT_EQ(of(ErrorCode::timeout), Outcome::timeout);
-  EXPECT_EQ(of(ErrorCode::upstream), Outcome::server_error);
+  EXPECT_EQ(of(ErrorCode::upstream), Outcome::rubbish);
   EXPECT_EQ(of(ErrorCode::rate_limited), Outcome::rate_limited);
   for (auto code :
        {ErrorCode::invalid_argument, ErrorCode::unauthenticated, ErrorCode::forbidden,
