@@ -51,6 +51,20 @@ TEST(Outcome, OfErrors) {
   }
 }
 
+TEST(Outcome, TheStatusOfThePeerSaysMore) {
+  auto of = [](ErrorCode code, int status) {
+    Error error = fail(code, "x");
+    error.peer_status = status;
+    return outcome_of(error);
+  };
+  EXPECT_EQ(of(ErrorCode::upstream, 500), Outcome::server_error);
+  EXPECT_EQ(of(ErrorCode::unavailable, 503), Outcome::server_error);
+  EXPECT_EQ(of(ErrorCode::rate_limited, 429), Outcome::rate_limited);
+  EXPECT_EQ(of(ErrorCode::not_found, 404), Outcome::client_error);
+  // The binding read a refusal of the prompt out of it.
+  EXPECT_EQ(of(ErrorCode::invalid_argument, 500), Outcome::client_error);
+}
+
 TEST(Outcome, OfStatuses) {
   EXPECT_EQ(outcome_of_status(200), Outcome::success);
   EXPECT_EQ(outcome_of_status(204), Outcome::success);
