@@ -155,8 +155,10 @@ Result<ConfigNode> parse_yaml(const std::string& text, std::string_view file_nam
 std::optional<unsigned> hex4(std::string_view text) {
   unsigned value = 0;
   if (text.size() < 4) return std::nullopt;
-  auto [end, error] = std::from_chars(text.data(), text.data() + 4, value, 16);
-  return error == std::errc{} && end == text.data() + 4 ? std::optional(value) : std::nullopt;
+  const char* first = &text.front();
+  const char* last = first + 4;
+  auto [end, error] = std::from_chars(first, last, value, 16);
+  return error == std::errc{} && end == last ? std::optional(value) : std::nullopt;
 }
 
 void append_utf8(std::string& out, unsigned code) {  // of a code point beyond the first 65,536

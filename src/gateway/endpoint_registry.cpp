@@ -1,6 +1,7 @@
 #include "gateway/endpoint_registry.hpp"
 
 #include <fmt/core.h>
+#include <cmath>
 
 #include "gateway/core/text_hash.hpp"
 
@@ -13,7 +14,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kTick{100};
 constexpr int kMostValidated = 3;  // models of an endpoint that comes back
 
-unsigned percent(double part) { return static_cast<unsigned>(part * 100 + 0.5); }
+unsigned percent(double part) { return static_cast<unsigned>(std::lround(part * 100)); }
 
 std::uint64_t seed_of(const std::string& name) {
   return hash_of(name) ^ static_cast<std::uint64_t>(SteadyClock::now().time_since_epoch().count());

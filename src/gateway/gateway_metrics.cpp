@@ -80,7 +80,7 @@ GatewayMetrics::RouteMeters& GatewayMetrics::route_meters(const std::string& rou
       counter("corral_route_queued_total", "Requests that had to wait for a place."),
       counter("corral_route_gave_up_total", "Requests that failed for want of further tries."),
       counter("corral_route_resumed_total", "Streams that went on at another endpoint.")};
-  return routes_.emplace(route, std::move(meters)).first->second;
+  return routes_.emplace(route, meters).first->second;
 }
 
 void GatewayMetrics::update_target(const TargetState& state) {

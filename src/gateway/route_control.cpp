@@ -208,6 +208,7 @@ Result<Managed> RouteControl::find(ResourceKind kind, const std::string& name) c
   auto found = std::ranges::find(all, name, &Managed::name);
   if (found != all.end()) return std::move(*found);
   std::vector<std::string> names;
+  names.reserve(all.size());
   for (const auto& each : all) names.push_back(each.name);
   Error error =
       fail(ErrorCode::not_found, fmt::format("there is no {} '{}'", kind_name(kind), name));

@@ -107,6 +107,7 @@ std::vector<RouteGroup> RouteTableBuilder::groups_of(const config::RouteSettings
     group.targets.push_back(std::move(target));
   }
   std::vector<RouteGroup> result;
+  result.reserve(groups.size());
   for (auto& [number, group] : groups) result.push_back(std::move(group));
   return result;
 }

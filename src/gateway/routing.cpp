@@ -1,10 +1,12 @@
 #include "gateway/routing.hpp"
 
+#include <cmath>
+
 namespace corral::gateway {
 namespace {
 
 BudgetPolicy budget(BudgetPolicy policy, double part) {
-  policy.percent = static_cast<unsigned>(part * 100 + 0.5);
+  policy.percent = static_cast<unsigned>(std::lround(part * 100));
   return policy;
 }
 

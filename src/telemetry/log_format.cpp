@@ -112,7 +112,7 @@ void append_text_value(std::string& out, std::string_view value) {
 bool append_thousandths(std::string& out, double value) {
   constexpr double kLimit = 1e6;
   if (!(value >= 0) || value >= kLimit) return false;
-  auto thousandths = static_cast<std::uint64_t>(value * 1000 + 0.5);
+  auto thousandths = static_cast<std::uint64_t>(std::llround(value * 1000));
   out += fmt::format_int(thousandths / 1000).c_str();
   auto rest = static_cast<unsigned>(thousandths % 1000);
   if (rest == 0) return true;

@@ -72,6 +72,7 @@ std::vector<std::size_t> outliers(std::span<const GroupFigure> group, const Outl
   std::ranges::sort(found, std::ranges::greater{}, &Suspect::badness);
   if (found.size() > half - out) found.resize(half - out);
   std::vector<std::size_t> result;
+  result.reserve(found.size());
   for (const auto& each : found) result.push_back(each.index);
   return result;
 }
