@@ -17,11 +17,5 @@ TEST(Names, OfOperationsAndFinishReasons) {
   EXPECT_EQ(to_string(FinishReason::content_filter), "content_filter");
 }
 
-TEST(Span, IsPresentWhenItHasBytes) {
-  EXPECT_FALSE(Span{}.present());
-  EXPECT_FALSE((Span{5, 0}.present()));
-  EXPECT_TRUE((Span{0, 1}.present()));
-}
-
 }  // namespace
 }  // namespace corral::inference
