@@ -95,7 +95,7 @@ void StreamRecord::note_choice(const bj::object& choice) {
   if (!said.empty()) ++tokens_;
 }
 
-Result<std::string> StreamRecord::continued_body(const inference::Request& request) const {
+Result<std::string> StreamRecord::continued_body(const inference::Request& request) {
   auto cannot = [](const char* why) { return fail(ErrorCode::invalid_argument, why); };
   CORRAL_TRY(auto parsed, json::parse(request.body));
   if (!parsed.is_object()) return cannot("the request is no JSON object");
@@ -119,6 +119,7 @@ Result<std::string> StreamRecord::continued_body(const inference::Request& reque
     reduce(edits, body, limit, tokens_);
   }
   CORRAL_TRY(auto rewritten, RewrittenBody::make(request.body, edits));
+  carried_ = tokens_;
   std::string result;
   for (auto part : rewritten.parts()) result.append(part);
   return result;
@@ -128,7 +129,7 @@ bool StreamRecord::splice_chunk(bj::object& chunk) const {
   chunk["id"] = id_;
   if (!created_.is_null()) chunk["created"] = created_;
   if (auto* usage = chunk.if_contains("usage"); usage != nullptr && usage->is_object()) {
-    auto said = static_cast<std::int64_t>(tokens_);
+    auto said = static_cast<std::int64_t>(carried_);
     add_to(usage->get_object(), "completion_tokens", said);
     add_to(usage->get_object(), "prompt_tokens", -said);
     return true;

@@ -24,11 +24,11 @@ class StreamRecord {
   bool resumable() const { return started_ && plain_ && !finished_; }
   const std::string& text() const { return text_; }
 
-  // The body of the request that goes on. invalid_argument where it cannot be made.
-  Result<std::string> continued_body(const inference::Request& request) const;
+  // The body of the request that goes on from here. invalid_argument where it cannot be made.
+  Result<std::string> continued_body(const inference::Request& request);
 
   // Events of the continuation as parts of the stream that broke off: its id, no second beginning,
-  // and the usage of both.
+  // and the usage of both. Before they are noted.
   std::string spliced(std::string_view events) const;
 
  private:
@@ -38,6 +38,7 @@ class StreamRecord {
 
   std::string text_;
   std::uint64_t tokens_ = 0;
+  std::uint64_t carried_ = 0;  // of these, said when the continuation was asked for
   std::string id_;
   boost::json::value created_;
   bool started_ = false;

@@ -21,7 +21,7 @@ std::string said(std::string_view text) {
 const std::string kRole =
     event(R"({"id":"first","created":5,"choices":[{"index":0,"delta":{"role":"assistant"}}]})");
 
-bj::value continued(const StreamRecord& record, std::string_view body,
+bj::value continued(StreamRecord& record, std::string_view body,
                     inference::Operation operation = inference::Operation::chat) {
   inference::Request request;
   request.operation = operation;
@@ -101,9 +101,33 @@ TEST(StreamRecord, RequestsWithoutAPlaceForItAreRefused) {
   EXPECT_FALSE(record.continued_body(request));
 }
 
+// As a relay does it: every piece is spliced, then noted.
+TEST(StreamRecord, UsageCountsWhatEachBackendSaidOnce) {
+  StreamRecord record;
+  inference::Request request;
+  request.body = R"({"messages":[]})";
+  auto usage = [](int prompt, int completion) {
+    return event(fmt::format(R"({{"id":"s","choices":[],"usage":{{"prompt_tokens":{},)"
+                             R"("completion_tokens":{},"total_tokens":{}}}}})",
+                             prompt, completion, prompt + completion));
+  };
+  record.note(said("a") + said("b"));
+  for (const char* text : {"c", "d"}) {  // it breaks off twice
+    ASSERT_TRUE(record.continued_body(request));
+    record.note(record.spliced(said(text)));
+  }
+  std::string rest = record.spliced(usage(13, 1));
+  EXPECT_TRUE(rest.contains(R"("completion_tokens":4)")) << rest;
+  EXPECT_TRUE(rest.contains(R"("prompt_tokens":10)")) << rest;
+  EXPECT_EQ(record.text(), "abcd");
+}
+
 TEST(StreamRecord, TheRestBecomesPartOfTheStream) {
   StreamRecord record;
+  inference::Request request;
+  request.body = R"({"messages":[]})";
   record.note(kRole + said("a") + said("b"));
+  ASSERT_TRUE(record.continued_body(request));
   std::string rest = record.spliced(
       event(R"({"id":"second","created":9,"choices":[{"index":0,"delta":{"role":"assistant"}}]})") +
       event(R"({"id":"second","created":9,"choices":[{"index":0,"delta":{"content":"c"}}]})") +
