@@ -71,8 +71,8 @@ std::vector<Property<RouteSettings>> make_route_properties() {
       property("sticky_by", &S::sticky_by, sticky_by(),
                "What sticky keeps together: the requests of a user, or of a session."),
       property("balance_factor", &S::balance_factor, real(1, 100),
-               "With sticky and prefix: a target with more than so many times the mean load is "
-               "passed over."),
+               "With prefix: a target with more than so many times the mean load is passed over, "
+               "though it holds the prompt's beginning."),
       property("parameters", &S::parameters, scalars(),
                "Parameters put into requests that do not set them, such as `{temperature: 0.2}`."),
       property("tries", &S::tries, whole(1, 20), "Attempts for a request, the first included."),

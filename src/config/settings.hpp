@@ -142,7 +142,7 @@ struct RouteSettings {
   std::vector<std::string> fallbacks;  // public names, tried in order after all groups
   Balance balance = Balance::peak_ewma;
   StickyBy sticky_by = StickyBy::user;
-  double balance_factor = 1.25;  // sticky and prefix: no target gets busier than this x the mean
+  double balance_factor = 1.25;  // prefix: no target gets busier for it than this x mean
   std::map<std::string, Scalar> parameters;  // put into requests that do not set them
 
   unsigned tries = 3;  // attempts in all, the first included

@@ -33,7 +33,8 @@ ActiveGroup::ActiveGroup(const RouteGroup& spec, std::vector<ActiveTarget> targe
     : spec_(spec),
       targets_(std::move(targets)),
       defaults_(defaults_of(*spec.origin)),
-      balancer_(policy_of(spec.origin->settings.balance), members_of(targets_)) {}
+      balancer_(policy_of(spec.origin->settings.balance), members_of(targets_),
+                spec.origin->settings.balance_factor) {}
 
 std::optional<Choice> ActiveGroup::choose(const LoadView& view, const BalanceKeys& keys) const {
   std::lock_guard lock(mutex_);

@@ -15,7 +15,6 @@ constexpr std::size_t kSamples = 8;         // drawn by peak_ewma before it walk
 constexpr std::size_t kWalkForSecond = 64;  // and how far it walks for somebody to compare with
 constexpr double kLeastShare = 1.0 / 64;
 constexpr double kRounding = 1e-9;
-constexpr double kBoundedLoad = 1.25;  // consistent hashing with bounded loads, epsilon 0.25
 // A target never heard of is tried at once, but not by a second request before the first answered.
 constexpr double kUnknownCost = 1e15;
 
@@ -71,8 +70,8 @@ std::string_view explanation(Reason reason) {
   return kTexts[static_cast<std::size_t>(reason)];
 }
 
-Balancer::Balancer(Policy policy, std::vector<Member> members)
-    : policy_(policy), members_(std::move(members)) {
+Balancer::Balancer(Policy policy, std::vector<Member> members, double bounded_load)
+    : policy_(policy), members_(std::move(members)), bounded_load_(bounded_load) {
   std::vector<std::uint32_t> weights;
   for (std::size_t i = 0; i < members_.size(); ++i) {
     const auto& member = members_[i];
@@ -280,7 +279,7 @@ std::optional<Choice> Balancer::prefix(const LoadView& view, std::span<const std
   double best_cost = 0;
   for (auto index : usable_holders) {
     auto load = view.load(index);
-    auto bound = std::max(1.0, std::ceil(kBoundedLoad * average * room_of(load) - kRounding));
+    auto bound = std::max(1.0, std::ceil(bounded_load_ * average * room_of(load) - kRounding));
     if (load.in_flight + 1.0 > bound) continue;
     auto cost = expected_cost(load, members_[index].weight);
     if (best && cost >= best_cost) continue;

@@ -117,7 +117,9 @@ struct Choice {
 
 class Balancer {
  public:
-  Balancer(Policy policy, std::vector<Member> members);
+  // `bounded_load`: no holder of a prefix gets busier for its sake than this times the mean
+  // (consistent hashing with bounded loads, epsilon 0.25).
+  Balancer(Policy policy, std::vector<Member> members, double bounded_load = 1.25);
 
   // Never one that is not usable; none when none is.
   std::optional<Choice> choose(const LoadView& view, const BalanceKeys& keys, std::uint64_t random);
@@ -150,6 +152,7 @@ class Balancer {
 
   Policy policy_;
   std::vector<Member> members_;
+  double bounded_load_;
   std::vector<std::pair<std::uint64_t, std::size_t>> by_id_;  // sorted
   bool any_drained_ = false;
   std::size_t cursor_ = 0;
