@@ -164,8 +164,7 @@ TYPED = [
 
 def need(shell):
     found = shutil.which(shell)
-    if not found:
-        pytest.skip(f"{shell} is not installed")
+    assert found, f"{shell} is not installed: scripts/install-deps does that"
     return found
 
 
