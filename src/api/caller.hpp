@@ -5,7 +5,7 @@
 #include <string>
 
 #include "config/settings.hpp"
-#include "gateway/flight.hpp"
+#include "gateway/dispatched.hpp"
 #include "net/http_server.hpp"
 
 namespace corral::api {

@@ -33,8 +33,6 @@ bindings::CallTimeouts timeouts_within(bindings::CallTimeouts timeouts,
   return timeouts;
 }
 
-std::uint64_t hash_text(std::string_view text) { return text.empty() ? 0 : hash_of(text); }
-
 }  // namespace
 
 // --- choosing ------------------------------------------------------------------------------------
@@ -97,11 +95,11 @@ BalanceKeys Flight::keys(const ActiveGroup& group) {
   BalanceKeys keys;
   const auto& settings = group.settings();
   if (settings.balance == config::Balance::sticky) {
-    bool by_user = settings.sticky_by == config::StickyBy::user;
-    std::uint64_t user = hash_text(request_.user);
-    if (by_user && user != 0) keys.sticky = user;
-    if (!by_user && caller_.session) keys.sticky = caller_.session;
-    if (!keys.sticky && by_user && caller_.principal != 0) keys.sticky = caller_.principal;
+    if (settings.sticky_by == config::StickyBy::session) {
+      keys.sticky = caller_.session;
+    } else {
+      keys.sticky = request_.user.empty() ? caller_.principal : hash_of(request_.user);
+    }
   }
   if (settings.balance == config::Balance::prefix) {
     if (!prefix_) {
@@ -242,10 +240,10 @@ net::Task<Result<Placement>> Flight::place() {
       if (choose(now, place, to_load) == Standing::none_alive && last_error_) {
         co_return std::unexpected(last_words(*last_error_, now));
       }
-      place = Placement();
+      place.return_unused();
       continue;
     }
-    place = Placement();
+    place.return_unused();
     CORRAL_CO_TRY(auto granted, co_await wait_in_queue(standing != Standing::none_alive));
     if (!granted) continue;
     waited_ += SteadyClock::now() - from;

@@ -21,6 +21,11 @@ void Placement::report(Outcome outcome, std::optional<std::chrono::seconds> retr
 
 void Placement::give_back() { release(); }
 
+void Placement::return_unused() {
+  lease_.give_back_unused();
+  release();
+}
+
 void Placement::release() {
   if (permit_) state_->release(std::move(permit_));
   lease_.give_back();

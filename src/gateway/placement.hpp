@@ -34,7 +34,8 @@ class Placement {
 
   // Tells the breaker; once, later calls do nothing. The place stays taken.
   void report(Outcome outcome, std::optional<std::chrono::seconds> retry_after = std::nullopt);
-  void give_back();  // the place; without a report it proves nothing
+  void give_back();      // the place; without a report it proves nothing
+  void return_unused();  // nothing was sent there
 
  private:
   void release();

@@ -4,7 +4,7 @@
 
 #include <chrono>
 
-#include "gateway/flight.hpp"
+#include "gateway/dispatched.hpp"
 
 namespace corral::gateway {
 

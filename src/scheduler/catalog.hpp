@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "gateway/flight.hpp"
+#include "gateway/endpoint_source.hpp"
 #include "models/model_list.hpp"
 
 namespace corral::scheduler {

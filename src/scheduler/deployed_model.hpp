@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engines/instance.hpp"
-#include "gateway/flight.hpp"
+#include "gateway/endpoint_source.hpp"
 #include "net/one_shot.hpp"
 #include "scheduler/core/deployment.hpp"
 #include "telemetry/metrics.hpp"

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "config/settings.hpp"
-#include "gateway/flight.hpp"
+#include "gateway/endpoint_source.hpp"
 #include "gateway/route_table.hpp"
 #include "net/shard.hpp"
 #include "scheduler/catalog.hpp"
