@@ -12,6 +12,7 @@ using std::chrono::seconds;
 
 constexpr Milliseconds kNone{0}, kShortest{1};
 constexpr unsigned kMostWeight = 1000;
+constexpr std::uint64_t kMostMemory = 1ull << 50;
 
 std::vector<Property<BreakerSettings>> breaker_properties() {
   using S = BreakerSettings;
@@ -159,6 +160,10 @@ const std::vector<Property<EndpointSettings>>& endpoint_properties() {
                "Its share of the requests, against other endpoints; 0: none."),
       property("idle_timeout", &S::idle_timeout, duration(kNone, hours(1)),
                "Kept connections older than this are not used again."),
+      property("device", &S::device, text(),
+               "The device of this machine that it uses, such as `cpu` or `CUDA0`; empty: none."),
+      property("memory", &S::memory, bytes(0, kMostMemory),
+               "How much of that device's memory it uses: engines get so much less."),
   };
   return table;
 }

@@ -1,6 +1,7 @@
 #include "config/properties.hpp"
 
 #include "config/gateway_properties.hpp"
+#include "config/model_properties.hpp"
 #include "config/property_makers.hpp"
 
 namespace corral::config {
@@ -12,7 +13,7 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 
 constexpr std::uint64_t kKiB = 1024, kMiB = 1024 * kKiB, kGiB = 1024 * kMiB;
-constexpr Milliseconds kNone{0}, kShortest{1}, kLongest = days(365);
+constexpr Milliseconds kNone{0}, kShortest{1};
 constexpr auto kRestart = Applies::after_restart;
 
 std::vector<Property<ServerSettings>> server_properties() {
@@ -77,18 +78,6 @@ std::vector<Property<LogSettings>> log_properties() {
   };
 }
 
-std::vector<Property<ModelsSettings>> models_properties() {
-  using S = ModelsSettings;
-  return {
-      property("directory", &S::directory, text(),
-               "Folder with GGUF files; empty: `models` in the data folder.", kRestart),
-      property("idle_timeout", &S::idle_timeout, duration(kNone, kLongest),
-               "A model without a request for so long is unloaded; 0: never."),
-      map_property("settings", &S::settings, model_properties(),
-                   "What holds for single models, by name, over the defaults."),
-  };
-}
-
 std::vector<Property<LlamaServerSettings>> llama_server_properties() {
   using S = LlamaServerSettings;
   return {
@@ -135,6 +124,9 @@ std::vector<Property<Settings>> make_properties() {
   mount(table, "models", &Settings::models, models_properties());
   mount(table, "engines.llama_server", &Settings::llama_server, llama_server_properties());
   mount(table, "gateway", &Settings::gateway, gateway_properties());
+  mount(table, "scheduler", &Settings::scheduler, scheduler_properties());
+  mount(table, "sources", &Settings::sources, sources_properties());
+  mount(table, "downloads", &Settings::downloads, download_properties());
   mount(table, "store", &Settings::store, store_properties());
   table.push_back(list_property("endpoints", &Settings::endpoints, endpoint_properties(),
                                 "Places that answer inference besides engines.",
@@ -151,21 +143,6 @@ std::vector<Property<Settings>> make_properties() {
 
 const std::vector<Property<Settings>>& properties() {
   static const auto table = make_properties();
-  return table;
-}
-
-const std::vector<Property<ModelSettings>>& model_properties() {
-  using S = ModelSettings;
-  static const std::vector<Property<S>> table = {
-      property("context", &S::context, whole(0, 16'777'216),
-               "Tokens of context for each slot; 0: engines.llama_server.context."),
-      property("slots", &S::slots, whole(0, 1024),
-               "Requests served at once; 0: engines.llama_server.slots."),
-      property("idle_timeout", &S::idle_timeout, duration_or_default(kNone, kLongest),
-               "Unload after so long without a request; 0: never; default: models.idle_timeout."),
-      property("preload", &S::preload, flag(), "Load at start, not on the first request."),
-      property("aliases", &S::aliases, texts(), "Other names that requests may use."),
-  };
   return table;
 }
 

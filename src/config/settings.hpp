@@ -84,6 +84,14 @@ struct ModelSettings {
   unsigned slots = 0;             // 0: engine default
   Milliseconds idle_timeout{-1};  // -1: models.idle_timeout
   bool preload = false;
+  bool pin = false;                    // never unloaded to make room
+  unsigned min_replicas = 0;           // instances kept running
+  unsigned max_replicas = 1;           // instances at most
+  std::string pool;                    // the pool whose memory it takes; empty: the common one
+  std::string device;                  // "cpu", "CUDA0"; empty: chosen
+  std::optional<unsigned> gpu_layers;  // none: as many as fit
+  std::string cache_type;              // of keys and values: "f16", "q8_0"; empty: f16
+  std::uint64_t memory = 0;            // bytes that an instance takes; 0: estimated from the file
   std::vector<std::string> aliases;
 
   bool operator==(const ModelSettings&) const = default;
@@ -95,6 +103,48 @@ struct ModelsSettings {
   std::map<std::string, ModelSettings> settings;  // by model name
 };
 
+// Memory set aside for some models: they may use so much, and nobody else may use it.
+struct PoolSettings {
+  std::string device = "cpu";
+  std::uint64_t memory = 0;  // bytes
+
+  bool operator==(const PoolSettings&) const = default;
+};
+
+// How engines share the memory of this machine.
+struct SchedulerSettings {
+  std::uint64_t memory = 0;  // bytes for engines in the host's memory; 0: what the host has, less
+  std::uint64_t reserve = 1u << 30;  // this much
+  std::uint64_t device_memory = 0;   // the same for each accelerator; 0: what it has
+  unsigned max_models = 0;           // loaded at once; 0: as many as fit
+  Milliseconds turn_limit{30'000};   // so long may a model in use keep another one from its turn
+  std::map<std::string, PoolSettings> pools;  // by name
+
+  bool operator==(const SchedulerSettings&) const = default;
+};
+
+// Where models come from.
+struct SourcesSettings {
+  std::string hugging_face = "https://huggingface.co";
+  Secret hugging_face_token;
+  std::string ollama = "https://registry.ollama.ai";
+  std::vector<std::string> folders;  // NAME=URL: HTTP folders with an index, and other Corrals
+  std::vector<std::string> private_hosts;  // may be reached though their address is private
+
+  bool operator==(const SourcesSettings&) const = default;
+};
+
+struct DownloadSettings {
+  unsigned at_once = 2;                // models
+  unsigned connections = 4;            // for each file
+  std::uint64_t bandwidth = 0;         // bytes/s of all together; 0: no limit
+  std::uint64_t keep_free = 1u << 30;  // bytes of the disk
+  Milliseconds silence{30'000};        // without a byte: the connection is made anew
+  unsigned tries = 8;                  // in a row without progress, for each part
+
+  bool operator==(const DownloadSettings&) const = default;
+};
+
 struct EndpointSettings {
   std::string name;
   std::string binding;              // llamacpp | openai
@@ -104,6 +154,8 @@ struct EndpointSettings {
   unsigned capacity = 256;           // requests at once
   unsigned weight = 1;               // of its targets that name none; 0: none of the traffic
   Milliseconds idle_timeout{4'000};  // pooled connections older than this are not reused
+  std::string device;                // of this machine that it uses, if any,
+  std::uint64_t memory = 0;          // and how many bytes of it: they are taken off the budget
 
   bool operator==(const EndpointSettings&) const = default;
 };
@@ -220,6 +272,9 @@ struct Settings {
   ModelsSettings models;
   LlamaServerSettings llama_server;
   GatewaySettings gateway;
+  SchedulerSettings scheduler;
+  SourcesSettings sources;
+  DownloadSettings downloads;
   StoreSettings store;
   std::vector<EndpointSettings> endpoints;
   std::vector<RouteSettings> routes;

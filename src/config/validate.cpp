@@ -68,6 +68,21 @@ void check_models(const ModelsSettings& models, Problems& problems) {
   }
 }
 
+void check_pools(const Settings& settings, Problems& problems) {
+  const auto& pools = settings.scheduler.pools;
+  for (const auto& [name, model] : settings.models.settings) {
+    if (!model.pool.empty() && !pools.contains(model.pool)) {
+      problems.push_back(
+          {fmt::format("models.settings.{}.pool", name),
+           fmt::format("there is no pool {} in scheduler.pools", quoted_for_message(model.pool))});
+    }
+    if (model.max_replicas < model.min_replicas) {
+      problems.push_back(
+          {fmt::format("models.settings.{}.max_replicas", name), "is less than min_replicas"});
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<Problem> validate(const Settings& settings) {
@@ -76,6 +91,7 @@ std::vector<Problem> validate(const Settings& settings) {
   check_tls(settings.server, problems);
   check_engine(settings.llama_server, problems);
   check_models(settings.models, problems);
+  check_pools(settings, problems);
   for (auto& each : validate_endpoints(settings.endpoints)) problems.push_back(std::move(each));
   for (auto& each : validate_routes(settings.endpoints, settings.routes)) {
     problems.push_back(std::move(each));

@@ -295,7 +295,21 @@ TEST(ConfigExample, EqualsTheDefaultsAlsoWhenAllIsUncommented) {
   Settings settings = good(load_text(text));
   EXPECT_EQ(settings.models.settings.size(), 1u) << text;
   EXPECT_TRUE(diff({}, {{}}).empty());
-  EXPECT_EQ(diff(Settings{}, settings).size(), 1u);  // the model NAME
+  EXPECT_EQ(diff(Settings{}, settings).size(), 2u);  // the model NAME, the pool NAME
+}
+
+TEST(ConfigPools, AreNamedByModelsAndHold) {
+  Settings settings;
+  settings.models.settings["big"].pool = "gpu";
+  settings.models.settings["big"].min_replicas = 3;
+  auto problems = validate(settings);
+  ASSERT_EQ(problems.size(), 2u);
+  EXPECT_EQ(problems[0].path, "models.settings.big.pool");
+  EXPECT_NE(problems[0].message.find("scheduler.pools"), std::string::npos);
+  EXPECT_EQ(problems[1].path, "models.settings.big.max_replicas");
+  settings.scheduler.pools["gpu"].memory = 1;
+  settings.models.settings["big"].max_replicas = 3;
+  EXPECT_TRUE(validate(settings).empty());
 }
 
 TEST(ConfigExample, LinesFitAScreen) {
