@@ -52,6 +52,8 @@ struct Dispatched {
   std::size_t queued_at = 0;  // its first position in the queue; 0: it did not wait
   unsigned attempts = 0;
   bool hedged = false;
+
+  void clear();
 };
 
 }  // namespace corral::gateway

@@ -7,7 +7,8 @@ namespace corral::gateway {
 Dispatcher::Dispatcher(net::Shards& shards, EndpointSource& source)
     : source_(source), routing_(shards, std::make_shared<const Routing>()) {}
 
-net::Task<Result<Dispatched>> Dispatcher::open(inference::Request& request, const Caller& caller) {
+net::Task<Result<void>> Dispatcher::open(inference::Request& request, const Caller& caller,
+                                         Dispatched& result) {
   auto match = routing_.local()->find(request.model.str());
   if (match.route == nullptr) {
     // The error names what there is; a model that came a moment ago is found now.
@@ -24,19 +25,19 @@ net::Task<Result<Dispatched>> Dispatcher::open(inference::Request& request, cons
   // The frame keeps what it names: the table may be replaced meanwhile.
   std::string matched(match.matched);
   Flight flight(source_, room_, match.route, matched, request, caller);
-  co_return co_await flight.run();
+  co_return co_await flight.run(result);
 }
 
-net::Task<Result<Dispatched>> Dispatcher::go_on(const Dispatched& broken,
-                                                inference::Request& request, const Caller& caller) {
+net::Task<Result<void>> Dispatcher::go_on(const Dispatched& broken, inference::Request& request,
+                                          const Caller& caller, Dispatched& result) {
   Flight flight(source_, room_, broken.route, broken.matched, request, caller);
   auto broke_off = broken.broke_off;
   broke_off.push_back(broken.place.state());
   for (const auto& state : broke_off) flight.leave_out(*state);
-  auto result = co_await flight.run();
-  if (result) result->broke_off = std::move(broke_off);
-  if (result) broken.route->state->counters.resumed.fetch_add(1, std::memory_order_relaxed);
-  co_return result;
+  CORRAL_CO_CHECK(co_await flight.run(result));
+  result.broke_off = std::move(broke_off);
+  broken.route->state->counters.resumed.fetch_add(1, std::memory_order_relaxed);
+  co_return Result<void>();
 }
 
 }  // namespace corral::gateway

@@ -18,15 +18,17 @@ class Dispatcher {
  public:
   Dispatcher(net::Shards& shards, EndpointSource& source);
 
-  // `request.backend_model` and `request.defaults` are filled in. The request and `caller` outlive
-  // the call, not the answer. not_found for an unknown model; unavailable (with Retry-After) when
-  // nothing can answer now; timeout, saying of what; or what the last endpoint said.
-  net::Task<Result<Dispatched>> open(inference::Request& request, const Caller& caller);
+  // Fills in an empty `result`, and `request.backend_model` and `request.defaults`; after an error
+  // `result` is empty again. All three outlive the call, the request and `caller` not the answer.
+  // not_found for an unknown model; unavailable (with Retry-After) when nothing can answer now;
+  // timeout, saying of what; or what the last endpoint said.
+  net::Task<Result<void>> open(inference::Request& request, const Caller& caller,
+                               Dispatched& result);
 
   // Goes on with an answer that broke off midway, at another target of its route. `request` asks
   // for the rest.
-  net::Task<Result<Dispatched>> go_on(const Dispatched& broken, inference::Request& request,
-                                      const Caller& caller);
+  net::Task<Result<void>> go_on(const Dispatched& broken, inference::Request& request,
+                                const Caller& caller, Dispatched& result);
 
   void publish(std::shared_ptr<const Routing> routing) { routing_.publish(routing); }
   std::shared_ptr<const Routing> routing() const { return routing_.local(); }

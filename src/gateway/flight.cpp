@@ -332,11 +332,11 @@ void Flight::note_failure(Placement& place, const Error& error, Time begun) {
   place.give_back();
 }
 
-net::Task<Result<Dispatched>> Flight::attempt(Placement place, inference::Request& request) {
+net::Task<Result<void>> Flight::attempt(Placement place, inference::Request& request,
+                                        Dispatched& result) {
   auto begun = SteadyClock::now();
   request.backend_model = place.model;
   request.defaults = place.defaults;
-  Dispatched result;
   auto timeouts = timeouts_within(route_->limits.timeouts, deadline_ - begun);
   auto answer =
       co_await place.endpoint().binding().open(place.endpoint().address(), request, timeouts);
@@ -354,6 +354,7 @@ net::Task<Result<Dispatched>> Flight::attempt(Placement place, inference::Reques
     if (prepared.error().code == ErrorCode::timeout && now >= deadline_) {
       prepared = std::unexpected(too_late(route_->limits.total));
     }
+    result.clear();
     note_failure(place, prepared.error(), begun);
     co_return std::unexpected(std::move(prepared).error());
   }
@@ -364,7 +365,7 @@ net::Task<Result<Dispatched>> Flight::attempt(Placement place, inference::Reques
   // A trial's place is wanted by others; other outcomes are known only at the end.
   if (place.trial() || result.whole) place.report(Outcome::success);
   result.place = std::move(place);
-  co_return result;
+  co_return Result<void>();
 }
 
 net::Task<Result<void>> Flight::after_failure(Error error) {
@@ -425,7 +426,7 @@ void Flight::leave_out(const TargetState& state) {
   }
 }
 
-net::Task<Result<Dispatched>> Flight::run() {
+net::Task<Result<void>> Flight::run(Dispatched& result) {
   route_->state->request(begun_);
   for (;;) {
     Placement placed;
@@ -438,17 +439,17 @@ net::Task<Result<Dispatched>> Flight::run() {
     }
     leave_out(*placed.state());
     auto delay = hedge_delay();
-    auto result = delay ? co_await attempt_with_hedge(std::move(placed), *delay)
-                        : co_await attempt(std::move(placed), request_);
-    if (result) {
-      result->route = route_;
-      result->matched = matched_;
-      result->waited = waited_;
-      result->queued_at = queued_at_;
-      result->attempts = attempts_;
-      co_return result;
+    auto tried = delay ? co_await attempt_with_hedge(std::move(placed), *delay, result)
+                       : co_await attempt(std::move(placed), request_, result);
+    if (tried) {
+      result.route = route_;
+      result.matched = matched_;
+      result.waited = waited_;
+      result.queued_at = queued_at_;
+      result.attempts = attempts_;
+      co_return tried;
     }
-    CORRAL_CO_CHECK(co_await after_failure(std::move(result).error()));
+    CORRAL_CO_CHECK(co_await after_failure(std::move(tried).error()));
   }
 }
 

@@ -27,7 +27,7 @@ class Flight {
   Flight(EndpointSource& source, WaitingRoom& room, std::shared_ptr<const ActiveRoute> route,
          std::string_view matched, inference::Request& request, const Caller& caller);
 
-  net::Task<Result<Dispatched>> run();
+  net::Task<Result<void>> run(Dispatched& result);  // see Dispatcher::open
   // The target of an answer that broke off is not asked to go on with it.
   void leave_out(const TargetState& state);
 
@@ -48,9 +48,9 @@ class Flight {
   net::Task<Result<Placement>> place();
   net::Task<Result<void>> load(const ActiveTarget& target);
   net::Task<Result<Placement>> wait_in_queue(bool anything_alive);
-  net::Task<Result<Dispatched>> attempt(Placement place, inference::Request& request);
-  net::Task<Result<Dispatched>> attempt_with_hedge(Placement place,
-                                                   std::chrono::milliseconds delay);
+  net::Task<Result<void>> attempt(Placement place, inference::Request& request, Dispatched& result);
+  net::Task<Result<void>> attempt_with_hedge(Placement place, std::chrono::milliseconds delay,
+                                             Dispatched& result);
   net::Task<void> run_lane(HedgeRun& hedge, HedgeRace::Lane lane, Placement place);
   std::optional<std::chrono::milliseconds> hedge_delay() const;
   net::Task<Result<void>> after_failure(Error error);

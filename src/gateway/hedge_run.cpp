@@ -45,20 +45,20 @@ std::optional<std::chrono::milliseconds> Flight::hedge_delay() const {
 
 net::Task<void> Flight::run_lane(HedgeRun& hedge, Lane lane, Placement place) {
   hedge.request(lane) = request_;
-  auto result = co_await attempt(std::move(place), hedge.request(lane));
-  auto event = result ? HedgeRun::Event::answered : HedgeRun::Event::failed;
-  hedge.result(lane) = std::move(result);
+  auto ending = co_await attempt(std::move(place), hedge.request(lane), hedge.result(lane));
+  auto event = ending ? HedgeRun::Event::answered : HedgeRun::Event::failed;
+  hedge.ending(lane) = std::move(ending);
   hedge.tell({event, lane});
 }
 
 // The second attempt begins when the first takes longer than nearly all do; the first of the two to
 // have an answer wins, and the other is cancelled.
-net::Task<Result<Dispatched>> Flight::attempt_with_hedge(Placement place,
-                                                         std::chrono::milliseconds delay) {
+net::Task<Result<void>> Flight::attempt_with_hedge(Placement place, std::chrono::milliseconds delay,
+                                                   Dispatched& result) {
   HedgeRun hedge;
   hedge.tasks(Lane::first).spawn(run_lane(hedge, Lane::first, std::move(place)));
   hedge.start_timer(delay);
-  Result<Dispatched> result = fail(ErrorCode::cancelled, "the client left");
+  Result<void> ending = fail(ErrorCode::cancelled, "the client left");
   for (;;) {
     auto news = co_await hedge.next();
     if (!news) break;
@@ -77,26 +77,27 @@ net::Task<Result<Dispatched>> Flight::attempt_with_hedge(Placement place,
     } else if (news->event == HedgeRun::Event::answered) {
       step = hedge.race().answered(news->lane);
     } else {
-      step = hedge.race().failed(news->lane, hedge.result(news->lane)->error());
+      step = hedge.race().failed(news->lane, hedge.ending(news->lane).error());
     }
     for (auto lane : {Lane::first, Lane::second}) {
       if (step.cancels(lane)) hedge.tasks(lane).cancel();
     }
     if (step.lost) {
-      result = std::unexpected(*hedge.race().error());
+      ending = std::unexpected(*hedge.race().error());
       break;
     }
     if (step.winner) {
-      result = std::move(*hedge.result(*step.winner));
-      result->hedged = *step.winner == Lane::second;
-      if (result->hedged) {
+      ending = Result<void>();
+      result = std::move(hedge.result(*step.winner));
+      result.hedged = *step.winner == Lane::second;
+      if (result.hedged) {
         route_->state->counters.hedges_won.fetch_add(1, std::memory_order_relaxed);
       }
       break;
     }
   }
   co_await hedge.close();
-  co_return result;
+  co_return ending;
 }
 
 }  // namespace corral::gateway

@@ -26,9 +26,8 @@ class HedgeRun {
 
   net::TaskGroup& tasks(Lane lane) { return *lanes_[static_cast<std::size_t>(lane)].tasks; }
   inference::Request& request(Lane lane) { return lanes_[static_cast<std::size_t>(lane)].request; }
-  std::optional<Result<Dispatched>>& result(Lane lane) {
-    return lanes_[static_cast<std::size_t>(lane)].result;
-  }
+  Result<void>& ending(Lane lane) { return lanes_[static_cast<std::size_t>(lane)].ending; }
+  Dispatched& result(Lane lane) { return lanes_[static_cast<std::size_t>(lane)].result; }
   HedgeRace& race() { return race_; }
 
   void start_timer(std::chrono::milliseconds delay);
@@ -40,7 +39,8 @@ class HedgeRun {
   struct LaneState {
     std::unique_ptr<net::TaskGroup> tasks;
     inference::Request request;
-    std::optional<Result<Dispatched>> result;
+    Result<void> ending;
+    Dispatched result;
   };
   net::Task<void> timer(std::chrono::milliseconds delay);
 

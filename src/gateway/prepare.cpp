@@ -44,6 +44,11 @@ Error too_late(milliseconds total) {
       .hint("ask for fewer tokens, or raise total_timeout");
 }
 
+void Dispatched::clear() {
+  answer.reset();  // it goes on using the place until it is gone
+  *this = Dispatched();
+}
+
 net::Task<Result<void>> prepare(Dispatched& result, const inference::Request& request,
                                 PrepareLimits limits) {
   auto& answer = *result.answer;

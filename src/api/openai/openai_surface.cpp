@@ -98,15 +98,16 @@ net::Task<void> OpenAiSurface::make_answer(Call& call, Order& order) {
   }
   gateway::Attempts attempts;
   order.caller.attempts = &attempts;
-  auto dispatched = co_await dispatcher_.open(order.request, order.caller);
-  if (!dispatched) {
+  gateway::Dispatched dispatched;
+  auto opened = co_await dispatcher_.open(order.request, order.caller, dispatched);
+  if (!opened) {
     note_attempts(call.notes, headers, attempts);
     note_model(call.notes, order.request.model.str());
-    co_await refuse(exchange, dispatched.error());
+    co_await refuse(exchange, opened.error());
     co_return;
   }
-  note_dispatch(call.notes, headers, *dispatched);
-  Relay relay(call, dispatcher_, order.request, order.caller, *dispatched);
+  note_dispatch(call.notes, headers, dispatched);
+  Relay relay(call, dispatcher_, order.request, order.caller, dispatched);
   if (stream) {
     co_await relay.stream();
   } else {

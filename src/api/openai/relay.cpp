@@ -1,6 +1,6 @@
 #include "api/openai/relay.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <algorithm>
 #include <span>
 
@@ -17,20 +17,29 @@ double milliseconds(std::chrono::nanoseconds value) {
   return static_cast<double>(value.count()) / 1e6;
 }
 
+void append_number(std::string& out, std::int64_t value) {
+  fmt::format_int text(value);
+  out.append(text.data(), text.size());
+}
+
 // "12.345" milliseconds; formatting a double would cost more than all else in this file.
-std::string_view milliseconds_text(std::span<char> buffer, std::chrono::nanoseconds value) {
+void append_milliseconds(std::string& out, std::chrono::nanoseconds value) {
   auto micro = std::chrono::duration_cast<std::chrono::microseconds>(value).count();
-  auto end = fmt::format_to_n(buffer.data(), buffer.size(), "{}.{:03}", micro / 1000, micro % 1000);
-  return {buffer.data(), std::min(end.size, buffer.size())};
+  append_number(out, micro / 1000);
+  out += '.';
+  auto rest = static_cast<unsigned>(micro % 1000);
+  for (unsigned digit : {rest / 100, rest / 10 % 10, rest % 10}) {
+    out += static_cast<char>('0' + digit);
+  }
 }
 
 // Where the time went before the first byte of the answer (Server-Timing, W3C).
 void add_timing(net::Headers& headers, const gateway::Dispatched& dispatched) {
-  char waited[24], opened[24], text[96];
-  auto end = fmt::format_to_n(text, sizeof text, "wait;dur={}, upstream;dur={}",
-                              milliseconds_text(waited, dispatched.waited),
-                              milliseconds_text(opened, dispatched.opened));
-  headers.set("server-timing", std::string_view(text, end.size));
+  std::string text = "wait;dur=";
+  append_milliseconds(text, dispatched.waited);
+  text += ", upstream;dur=";
+  append_milliseconds(text, dispatched.opened);
+  headers.set("server-timing", text);
 }
 
 // Ends a stream that has begun with an error the client can read; without [DONE].
@@ -76,7 +85,9 @@ void note_attempts(CallNotes& notes, net::Headers& headers, const gateway::Attem
   if (attempts.count == 0) return;
   notes.endpoint = attempts.endpoint;
   headers.set("x-corral-endpoint", attempts.endpoint);
-  headers.set("x-corral-attempts", fmt::format("{}", attempts.count));
+  std::string count;
+  append_number(count, attempts.count);
+  headers.set("x-corral-attempts", count);
 }
 
 void note_dispatch(CallNotes& notes, net::Headers& headers, const gateway::Dispatched& dispatched) {
@@ -139,9 +150,11 @@ net::Task<Result<void>> Relay::go_on(const Error& why) {
   rest_ = request_;
   rest_body_ = std::move(*body);
   rest_.body = rest_body_;
-  auto rest = co_await dispatcher_.go_on(dispatched_, rest_, caller_);
-  if (!rest) co_return std::unexpected(why);
-  dispatched_ = std::move(*rest);
+  gateway::Dispatched rest;
+  auto opened = co_await dispatcher_.go_on(dispatched_, rest_, caller_, rest);
+  if (!opened) co_return std::unexpected(why);
+  dispatched_.clear();
+  dispatched_ = std::move(rest);
   continued_ = true;
   co_return Result<void>();
 }

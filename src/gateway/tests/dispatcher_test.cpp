@@ -474,9 +474,9 @@ TEST_F(DispatcherTest, ABrokenAnswerGoesOnElsewhere) {
   auto call = prepare_call("chat");
   struct Rest {
     static net::Task<void> of(Dispatcher* dispatcher, Dispatched* broken, Call* call) {
-      auto rest = co_await dispatcher->go_on(*broken, call->request, call->caller);
-      call->result.emplace(std::move(rest));
-      call->done = true;
+      Dispatched rest;
+      auto opened = co_await dispatcher->go_on(*broken, call->request, call->caller, rest);
+      call->end(std::move(opened), std::move(rest));
     }
   };
   call->shard = &loops_.shards().serving(0);

@@ -354,14 +354,15 @@ gateway: {{health: {{probe_interval: 0}}}}
       Caller caller;
       for (int i = 0; i < 30; ++i) {
         request.model = ModelName("chat");
-        auto result = co_await load->dispatcher->open(request, caller);
-        if (!result) {
+        Dispatched result;
+        auto opened = co_await load->dispatcher->open(request, caller, result);
+        if (!opened) {
           ++load->bad;
           continue;
         }
         ++load->good;
         (void)co_await net::sleep_for(500us);
-        result->place.report(Outcome::success);
+        result.place.report(Outcome::success);
       }
     }
   } load{.dispatcher = &dispatcher_};

@@ -57,12 +57,23 @@ struct Call {
   net::Shard* shard = nullptr;
   std::optional<Result<Dispatched>> result;
   std::atomic<bool> done{false};
+
+  void end(Result<void> opened, Dispatched answer) {
+    if (opened) {
+      result.emplace(std::move(answer));
+    } else {
+      EXPECT_FALSE(answer.place);
+      EXPECT_EQ(answer.answer, nullptr);
+      result.emplace(std::unexpected(std::move(opened).error()));
+    }
+    done = true;
+  }
 };
 
 inline net::Task<void> perform(Dispatcher* dispatcher, Call* call) {
-  auto result = co_await dispatcher->open(call->request, call->caller);
-  call->result.emplace(std::move(result));
-  call->done = true;
+  Dispatched result;
+  auto opened = co_await dispatcher->open(call->request, call->caller, result);
+  call->end(std::move(opened), std::move(result));
 }
 
 inline net::Task<void> stop_registry(EndpointRegistry* registry) { co_await registry->stop(); }
