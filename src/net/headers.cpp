@@ -5,6 +5,8 @@
 namespace corral::net {
 namespace {
 
+constexpr std::size_t kUsualBytes = 384, kUsualFields = 12;
+
 bool same_name(std::string_view a, std::string_view b) {
   return a.size() == b.size() && iequals(a, b);
 }
@@ -32,6 +34,10 @@ void Headers::add(std::string_view name, std::string_view value) {
   if (inside(name) || inside(value)) {
     add(std::string(name), std::string(value));
     return;
+  }
+  if (fields_.capacity() == 0) {  // at once for a usual head, instead of doubling up to it
+    text_.reserve(kUsualBytes);
+    fields_.reserve(kUsualFields);
   }
   Span span;
   span.name_at = static_cast<std::uint32_t>(text_.size());

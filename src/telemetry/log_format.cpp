@@ -1,6 +1,7 @@
 #include "telemetry/log_format.hpp"
 
 #include <fmt/format.h>
+#include <array>
 #include <cmath>
 #include <iterator>
 
@@ -52,6 +53,27 @@ void append_control(std::string& out, char control) {
   }
 }
 
+// What a character demands in a line. Most text demands nothing and is copied as it is.
+enum Demand : unsigned char { kNothing = 0, kQuotes = 1, kEscapeInQuotes = 2, kEscape = 4 };
+
+constexpr std::array<unsigned char, 256> make_demands() {
+  std::array<unsigned char, 256> demands{};
+  for (std::size_t c = 0; c < demands.size(); ++c) {
+    if (c < 0x20 || c == 0x7F) demands[c] = kQuotes | kEscape;
+    if (c >= 0x80) demands[c] = kEscape;
+  }
+  demands[' '] = demands['='] = kQuotes;
+  demands['"'] = demands['\\'] = kQuotes | kEscapeInQuotes;
+  return demands;
+}
+constexpr auto kDemands = make_demands();
+
+unsigned demands_of(std::string_view text) {
+  unsigned all = kNothing;
+  for (char c : text) all |= kDemands[static_cast<unsigned char>(c)];
+  return all;
+}
+
 bool is_plain(char c) { return c >= 0x20 && c < 0x7F; }
 
 enum class Quotes { none, inside };
@@ -88,23 +110,29 @@ void append_escaped(std::string& out, std::string_view text, Quotes quotes) {
   }
 }
 
-bool needs_quotes(std::string_view value) {
-  if (value.empty()) return true;
-  for (char c : value) {
-    if (c == ' ' || c == '"' || c == '=' || c == '\\' || c == 0x7F) return true;
-    if (static_cast<unsigned char>(c) < 0x20) return true;
+void append_unquoted(std::string& out, std::string_view text) {
+  if ((demands_of(text) & kEscape) == 0) {
+    out += text;
+  } else {
+    append_escaped(out, text, Quotes::none);
   }
-  return false;
 }
 
 void append_text_value(std::string& out, std::string_view value) {
-  if (!needs_quotes(value)) {
-    append_escaped(out, value, Quotes::none);
+  unsigned demands = demands_of(value);
+  if (demands == kNothing && !value.empty()) {
+    out += value;
     return;
   }
-  out += '"';
-  append_escaped(out, value, Quotes::inside);
-  out += '"';
+  bool quotes = value.empty() || (demands & kQuotes) != 0;
+  if (quotes) out += '"';
+  append_escaped(out, value, quotes ? Quotes::inside : Quotes::none);
+  if (quotes) out += '"';
+}
+
+void append_number(std::string& out, std::int64_t value) {
+  fmt::format_int text(value);
+  out.append(text.data(), text.size());
 }
 
 // Numbers of a usual size with three decimals, such as milliseconds, are written without the
@@ -113,7 +141,7 @@ bool append_thousandths(std::string& out, double value) {
   constexpr double kLimit = 1e6;
   if (!(value >= 0) || value >= kLimit) return false;
   auto thousandths = static_cast<std::uint64_t>(std::llround(value * 1000));
-  out += fmt::format_int(thousandths / 1000).c_str();
+  append_number(out, static_cast<std::int64_t>(thousandths / 1000));
   auto rest = static_cast<unsigned>(thousandths % 1000);
   if (rest == 0) return true;
   char digits[] = {'.', static_cast<char>('0' + rest / 100),
@@ -127,7 +155,7 @@ bool append_thousandths(std::string& out, double value) {
 struct TextValue {
   std::string& out;
   void operator()(std::string_view value) const { append_text_value(out, value); }
-  void operator()(std::int64_t value) const { out += fmt::format_int(value).c_str(); }
+  void operator()(std::int64_t value) const { append_number(out, value); }
   void operator()(double value) const {
     if (!append_thousandths(out, value)) {
       fmt::format_to(std::back_inserter(out), "{:.6g}", value);
@@ -139,7 +167,7 @@ struct TextValue {
 struct JsonValue {
   std::string& out;
   void operator()(std::string_view value) const { json::append_quoted(out, value); }
-  void operator()(std::int64_t value) const { out += fmt::format_int(value).c_str(); }
+  void operator()(std::int64_t value) const { append_number(out, value); }
   void operator()(bool value) const { out += value ? "true" : "false"; }
   void operator()(double value) const {
     if (std::isfinite(value)) {
@@ -187,12 +215,12 @@ void append_text_line(std::string& out, std::chrono::system_clock::time_point ti
     out += padded_name(record.level);
   }
   out += ' ';
-  append_escaped(out, record.component, Quotes::none);
+  append_unquoted(out, record.component);
   out += ' ';
-  append_escaped(out, record.message, Quotes::none);
+  append_unquoted(out, record.message);
   for (const LogField& field : record.fields) {
     out += ' ';
-    append_escaped(out, field.key, Quotes::none);
+    append_unquoted(out, field.key);
     out += '=';
     std::visit(TextValue{out}, field.value);
   }
