@@ -8,8 +8,11 @@ target_include_directories(corral_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(corral_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
   -Wno-missing-field-initializers -Wno-gnu-statement-expression)
 # A request awaits some ten coroutines deep; Asio keeps only two of their frames for reuse by itself.
+# Frames over 1 KiB it asks of aligned_alloc, which glibc never serves from its fast lists; new does.
 set(CORRAL_ASIO_DEFINITIONS BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION
-  BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE=8)
+  BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE=8
+  $<$<CONFIG:Release>:BOOST_ASIO_DISABLE_STD_ALIGNED_ALLOC>
+  $<$<CONFIG:Release>:BOOST_ASIO_DISABLE_BOOST_ALIGN>)
 target_compile_definitions(corral_options INTERFACE ${CORRAL_ASIO_DEFINITIONS})
 target_link_libraries(corral_options INTERFACE Threads::Threads fmt::fmt Boost::headers)
 

@@ -138,6 +138,10 @@ std::vector<Property<GatewaySettings>> gateway_properties() {
                "The highest that a request gets, whatever it asks for."),
       property("cache_bytes", &S::cache_bytes, bytes(0, 1ull << 40),
                "Memory for kept answers of all routes; 0: none are kept."),
+      property(
+          "embedding_batch", &S::embedding_batch, duration(kNone, seconds(1)),
+          "How long a request for embeddings may wait for others like it, to be sent together; "
+          "only while such requests are under way. 0: never."),
   };
   mount(table, "breaker", &S::breaker, breaker_properties());
   mount(table, "health", &S::health, health_properties());

@@ -97,8 +97,6 @@ const std::vector<Property<ModelSettings>>& model_properties() {
                "Unload after so long without a request; 0: never; default: models.idle_timeout."),
       property("preload", &S::preload, flag(), "Load at start, not on the first request."),
       property("pin", &S::pin, flag(), "Never unload it to make room for another model."),
-      property("min_replicas", &S::min_replicas, whole(0, 64), "Instances that are kept running."),
-      property("max_replicas", &S::max_replicas, whole(1, 64), "Instances at most."),
       property("pool", &S::pool, text(),
                "Name of the pool in scheduler.pools whose memory it takes; empty: the common one."),
       property("device", &S::device, text(),

@@ -115,6 +115,17 @@ std::vector<Property<StoreSettings>> store_properties() {
   };
 }
 
+std::vector<Property<SharedSettings>> shared_properties() {
+  using S = SharedSettings;
+  return {
+      property("url", &S::url, secret(),
+               "A Redis server through which several Corral processes share kept answers: "
+               "`redis://[USER:pw@]HOST[:PORT][/DB]`, `rediss://` with TLS, or "
+               "`unix:PATH[?db=N]`; empty: each keeps its own.",
+               kRestart),
+  };
+}
+
 std::vector<Property<Settings>> make_properties() {
   std::vector<Property<Settings>> table = {
       property("data_dir", &Settings::data_dir, text(),
@@ -128,6 +139,7 @@ std::vector<Property<Settings>> make_properties() {
   mount(table, "sources", &Settings::sources, sources_properties());
   mount(table, "downloads", &Settings::downloads, download_properties());
   mount(table, "store", &Settings::store, store_properties());
+  mount(table, "shared", &Settings::shared, shared_properties());
   table.push_back(list_property("endpoints", &Settings::endpoints, endpoint_properties(),
                                 "Places that answer inference besides engines.",
                                 &EndpointSettings::name));

@@ -85,8 +85,6 @@ struct ModelSettings {
   Milliseconds idle_timeout{-1};  // -1: models.idle_timeout
   bool preload = false;
   bool pin = false;                    // never unloaded to make room
-  unsigned min_replicas = 0;           // instances kept running
-  unsigned max_replicas = 1;           // instances at most
   std::string pool;                    // the pool whose memory it takes; empty: the common one
   std::string device;                  // "cpu", "CUDA0"; empty: chosen
   std::optional<unsigned> gpu_layers;  // none: as many as fit
@@ -255,6 +253,7 @@ struct GatewaySettings {
   Priority default_priority = Priority::normal;
   Priority max_priority = Priority::high;  // requests that ask for more get this, and are told
   std::uint64_t cache_bytes = 64u << 20;   // of kept answers; 0: none are kept
+  Milliseconds embedding_batch{3};         // embeddings wait so long for others; 0: never
   BreakerSettings breaker;
   HealthSettings health;
 
@@ -263,6 +262,11 @@ struct GatewaySettings {
 
 struct StoreSettings {
   Secret url;  // sqlite:PATH or postgresql://...; empty: corral.db in the data folder
+};
+
+// What several Corral processes share besides the database.
+struct SharedSettings {
+  Secret url;  // redis://..., rediss://... or unix:PATH; empty: nothing
 };
 
 struct Settings {
@@ -276,6 +280,7 @@ struct Settings {
   SourcesSettings sources;
   DownloadSettings downloads;
   StoreSettings store;
+  SharedSettings shared;
   std::vector<EndpointSettings> endpoints;
   std::vector<RouteSettings> routes;
 };

@@ -76,10 +76,6 @@ void check_pools(const Settings& settings, Problems& problems) {
           {fmt::format("models.settings.{}.pool", name),
            fmt::format("there is no pool {} in scheduler.pools", quoted_for_message(model.pool))});
     }
-    if (model.max_replicas < model.min_replicas) {
-      problems.push_back(
-          {fmt::format("models.settings.{}.max_replicas", name), "is less than min_replicas"});
-    }
   }
 }
 

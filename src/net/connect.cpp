@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "net/one_shot.hpp"
+#include "net/public_address.hpp"
 #include "net/tls.hpp"
 #include "net/upstream.hpp"
 
@@ -196,6 +197,19 @@ Task<Result<Connected>> hand_shake(Shard& shard, HttpTarget target,
   co_return Connected{std::move(*stream), nullptr};
 }
 
+// All of them, so that it does not depend on which one answers.
+Result<void> within_reach(const HttpTarget& target, const Addresses& addresses) {
+  if (target.reach == Reach::anywhere) return {};
+  for (const auto& address : addresses) {
+    if (!is_public(reinterpret_cast<const sockaddr&>(address.storage))) {
+      return fail(ErrorCode::forbidden,
+                  fmt::format("{} leads to a private address, which is not reached from here",
+                              target.key()));
+    }
+  }
+  return {};
+}
+
 Task<Result<std::unique_ptr<PlainStream>>> connect_any(Shard& shard, HttpTarget target,
                                                        Addresses addresses,
                                                        Clock::time_point until) {
@@ -219,10 +233,14 @@ Task<Result<Connected>> connect_to(Shard& shard, Resolver& resolver, HttpTarget 
   auto until = Clock::now() + timeout;
   Addresses addresses;
   if (target.scheme == HttpTarget::Scheme::unix_socket) {
+    if (target.reach == Reach::public_only) {
+      co_return fail(ErrorCode::forbidden, "a unix socket is no public address");
+    }
     CORRAL_CO_TRY(auto address, unix_address(target.socket_path));
     addresses.push_back(address);
   } else {
     CORRAL_CO_TRY(addresses, co_await resolve(shard, resolver, target.host, target.port, until));
+    CORRAL_CO_CHECK(within_reach(target, addresses));
   }
   CORRAL_CO_TRY(auto plain, co_await connect_any(shard, target, std::move(addresses), until));
   if (target.scheme == HttpTarget::Scheme::https) {

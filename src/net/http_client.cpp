@@ -29,6 +29,12 @@ void append_key(std::string& key, const HttpTarget& target) {
   key.append(digits, std::to_chars(digits, digits + sizeof digits, target.port).ptr);
 }
 
+// Those who may reach only public addresses do not share connections with those who may go further.
+void append_pool_key(std::string& key, const HttpTarget& target) {
+  if (target.reach == Reach::public_only) key.append("public ");
+  append_key(key, target);
+}
+
 bool valid_path(std::string_view path) {
   return path.starts_with('/') && std::all_of(path.begin(), path.end(), [](char c) {
            return static_cast<unsigned char>(c) > ' ' && c != 0x7f;
@@ -255,7 +261,7 @@ struct HttpClient::Impl {
 
   std::shared_ptr<TargetPool> pool_of(const HttpTarget& target) {
     key.clear();
-    append_key(key, target);
+    append_pool_key(key, target);
     auto found = pools.find(key);
     if (found != pools.end()) return found->second;
     if (pools.size() >= kPoolsKept) {
@@ -318,7 +324,9 @@ Task<Result<std::unique_ptr<ClientResponse>>> HttpClient::send(const HttpTarget&
 }
 
 void HttpClient::forget(const HttpTarget& target) {
-  auto found = impl_->pools.find(target.key());
+  std::string key;
+  append_pool_key(key, target);
+  auto found = impl_->pools.find(key);
   if (found == impl_->pools.end()) return;
   found->second->close();
   impl_->pools.erase(found);

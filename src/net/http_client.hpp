@@ -25,6 +25,13 @@ namespace corral::net {
 
 class TlsContext;
 
+// Which addresses a name may lead to. Decided on the address that is connected to, so that a name
+// which resolves differently from one moment to the next gains nothing.
+enum class Reach {
+  anywhere,
+  public_only,  // not this machine, its networks, nor what is reserved (IANA special-purpose lists)
+};
+
 // Where requests go.
 struct HttpTarget {
   enum class Scheme { http, https, unix_socket };
@@ -35,6 +42,7 @@ struct HttpTarget {
   std::string base_path;                        // put before request targets; no trailing slash
   std::chrono::milliseconds idle_limit{4'000};  // pooled connections older than this are closed
   std::shared_ptr<TlsContext> tls;              // for https
+  Reach reach = Reach::anywhere;                // else `forbidden` for a private address
 
   std::string key() const;        // pool key
   std::string authority() const;  // Host header
