@@ -65,7 +65,15 @@ struct Versions {
 
 // Counting first also makes every other writer wait, so what is read next stays true.
 Result<Versions> lock_versions(Connection& connection, const ResourceChange& change) {
-  CORRAL_CHECK(connection.run("update resource_revision set revision = revision + 1 where id = 1"));
+  CORRAL_TRY(Rows counted,
+             connection.run("update resource_revision set revision = revision + 1 where id = 1 "
+                            "returning revision"));
+  CORRAL_TRY(std::int64_t revision, counted.single_integer());
+  if (change.expected_revision && *change.expected_revision != revision - 1) {
+    return fail(ErrorCode::conflict, "something else was changed at the same moment")
+        .hint("try again")
+        .field(std::string(Resources::kRevisionField));
+  }
   Versions versions;
   CORRAL_TRY(Rows present,
              connection.run("select version from resources where kind = $1 and name = $2",

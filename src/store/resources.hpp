@@ -52,6 +52,8 @@ struct ResourceChange {
   // The version that the change was made from; 0: there must be none; not given: any.
   std::optional<std::int64_t> expected_version;
   std::string author;
+  // What `revision()` said when the change was checked against all other documents; not given: any.
+  std::optional<std::int64_t> expected_revision;
 };
 
 class Resources {
@@ -59,6 +61,7 @@ class Resources {
   static constexpr std::size_t kLongestName = 200;      // bytes, of kind, name and author
   static constexpr std::size_t kLargestBody = 1 << 20;  // bytes
   static constexpr int kLongestList = 1000;             // rows
+  static constexpr std::string_view kRevisionField = "revision";
 
   Resources(Database& database, const sys::Clock& clock) : database_(database), clock_(clock) {}
 
@@ -71,7 +74,8 @@ class Resources {
 
   // Makes or replaces it. conflict: another version is there than the one expected, and the message
   // says which. invalid_argument: the body is no JSON object; kind, name or author is empty, longer
-  // than kLongestName or has control characters. too_large: the body.
+  // than kLongestName or has control characters. too_large: the body. conflict with the field
+  // kRevisionField: any document changed since `expected_revision`; check yours again.
   Result<Resource> put(const ResourceChange& change);
 
   // Gives the version of the removal. not_found: there is none.

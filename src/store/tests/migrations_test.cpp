@@ -173,5 +173,42 @@ TEST_P(Migrations, TheProgramsOwnKeepDocumentsDownAndUp) {
   EXPECT_EQ(run("select revision from resource_revision").single_integer().value(), 0);
 }
 
+// The catalog of models, with rows in every table; documents stay as they are.
+TEST_P(Migrations, TheModelCatalogGoesDownAndUp) {
+  constexpr const char* kTables[] = {"catalog_blobs",    "catalog_contents", "catalog_files",
+                                     "catalog_models",   "catalog_versions", "indexed_files",
+                                     "model_benchmarks", "model_usage"};
+  auto own = schema_migrations();
+  ASSERT_OK(migrate(*database_, own, clock_, 2));
+  run("insert into resources values ('endpoint', 'old', 3, '{}', 'eve', 17)");
+  ASSERT_OK(migrate(*database_, own, clock_, 3));
+  for (const char* table : kTables) EXPECT_TRUE(has_table(table)) << table;
+  script(
+      "insert into catalog_blobs values ('d1', 5, 1, 2, 3, null, null, null), "
+      "('d2', 6, 1, 2, 3, 4, 5, 'rotten');"
+      "insert into catalog_contents (fingerprint, bytes, metadata) values ('f1', 5, '{}');"
+      "insert into catalog_files select id, 0, 'weights', 'a.gguf', 'd1', 5 from catalog_contents;"
+      "insert into catalog_models values ('Chat', 'chat', 1, 7);"
+      "insert into catalog_versions "
+      "select 'Chat', 1, id, 'hf.co/chat', 'r', 'mit', 'eve', 8 from catalog_contents;"
+      "insert into indexed_files values ('/m/a', '/m/a', 1, 2, 3, 4, '{}', 'd', 5, null);"
+      "insert into model_usage values ('chat', 20000, 1, 2, 3, 4);"
+      "insert into model_benchmarks (model, measured_ms, body) values ('chat', 1, '{}')");
+  // The structure keeps out what would lose bytes that are in use.
+  EXPECT_FAILS(ErrorCode::conflict,
+               database_->run("delete from catalog_blobs where digest = 'd1'"));
+  EXPECT_FAILS(ErrorCode::conflict, database_->run("delete from catalog_contents"));
+  EXPECT_FAILS(ErrorCode::conflict,
+               database_->run("insert into catalog_models values ('CHAT', 'chat', 1, 7)"));
+  run("delete from catalog_models where name = 'Chat'");
+  EXPECT_EQ(count("catalog_versions"), 0);
+
+  ASSERT_OK(migrate(*database_, own, clock_, 2));
+  for (const char* table : kTables) EXPECT_FALSE(has_table(table)) << table;
+  EXPECT_EQ(run("select version from resources").single_integer().value(), 3);
+  ASSERT_OK(migrate(*database_, own, clock_));
+  for (const char* table : kTables) EXPECT_EQ(count(table), 0) << table;
+}
+
 }  // namespace
 }  // namespace corral::store

@@ -64,6 +64,26 @@ TEST_P(ResourcesOn, AChangeNamesTheVersionItWasMadeFrom) {
   EXPECT_EQ(count("resource_history"), 3);  // refused changes leave no trace
 }
 
+TEST_P(ResourcesOn, AChangeMayNameTheRevisionItWasCheckedAgainst) {
+  ASSERT_OK(resources().put(change("a", "{}")));
+  auto later = change("b", "{}");
+  later.expected_revision = resources().revision().value();
+  ASSERT_OK(resources().put(change("c", "{}")));  // another one comes between
+  auto late = resources().put(later);
+  EXPECT_FAILS(ErrorCode::conflict, late);
+  EXPECT_EQ(late.error().param, Resources::kRevisionField);
+  EXPECT_FAILS(ErrorCode::not_found, resources().get("endpoint", "b"));
+  auto revision = resources().revision().value();
+  auto removal = change("a", "");
+  removal.expected_revision = revision - 1;
+  EXPECT_FAILS(ErrorCode::conflict, resources().remove(removal));
+  EXPECT_EQ(resources().revision().value(), revision);  // what is refused counts nothing
+  removal.expected_revision = revision;
+  ASSERT_OK(resources().remove(removal));
+  later.expected_revision = resources().revision().value();
+  ASSERT_OK(resources().put(later));
+}
+
 TEST_P(ResourcesOn, HistoryKeepsEveryVersionAndTheRemoval) {
   ASSERT_OK(resources().put(change("a", "{\"n\":1}")));
   clock_.advance(std::chrono::seconds(1));
