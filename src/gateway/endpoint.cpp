@@ -67,6 +67,15 @@ bool Endpoint::close_if_idle(std::chrono::milliseconds idle) {
   return done;
 }
 
+void Endpoint::reopen() {
+  {
+    std::lock_guard lock(mutex_);
+    slots_.open();
+    closed_.store(false, std::memory_order_relaxed);
+  }
+  if (options_.place_freed) options_.place_freed();
+}
+
 EndpointLoad Endpoint::load() const {
   std::lock_guard lock(mutex_);
   return {slots_.in_flight(), slots_.capacity(), slots_.served(), slots_.last_used()};

@@ -72,6 +72,7 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
 
   void close();
   bool close_if_idle(std::chrono::milliseconds idle);
+  void reopen();  // closed too early: its owner lets requests in again
   bool closed() const { return closed_.load(std::memory_order_relaxed); }
   EndpointLoad load() const;
   std::uint32_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }

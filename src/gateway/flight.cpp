@@ -13,9 +13,11 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr int kLoads = 3;    // a model that goes as soon as it has come is not waited for for ever
+constexpr int kLoads = 3;  // a model that goes as soon as it has come is not waited for for ever
+constexpr std::chrono::milliseconds kTurn{50};  // but one that had another turn meanwhile is
 constexpr int kChoices = 4;  // another one may take the chosen place at the same moment
 constexpr std::chrono::seconds kDownWait{30};
+constexpr std::chrono::seconds kLackingCosts{10};  // a 404 counts as an answer that took so long
 
 RetryPolicy retry_policy(const config::RouteSettings& route, config::Priority priority) {
   bool background = priority == config::Priority::low;
@@ -229,8 +231,11 @@ net::Task<Result<Placement>> Flight::place() {
       co_return std::move(place);
     }
     if (standing == Standing::load) {
-      if (++loads > kLoads) co_return std::unexpected(nothing_available(now));
+      if (++loads > kLoads || now - from > route_->limits.queue) {
+        co_return std::unexpected(nothing_available(now));
+      }
       CORRAL_CO_CHECK(co_await load(*to_load));
+      if (SteadyClock::now() - now >= kTurn) loads = 0;
       continue;
     }
     if (standing == Standing::none_left) {
@@ -318,8 +323,14 @@ Error Flight::nothing_available(Time now) const {
 
 // --- trying --------------------------------------------------------------------------------------
 
+// A 404 is the client's making only where the client named the model (a wildcard's): a route that
+// names it should not lead to an endpoint without it.
+Outcome Flight::outcome_here(const Error& error) const {
+  return matched_.empty() && lacks_model(error) ? Outcome::lacking : outcome_of(error);
+}
+
 void Flight::note_failure(Placement& place, const Error& error, Time begun) {
-  Outcome outcome = outcome_of(error);
+  Outcome outcome = outcome_here(error);
   Endpoint& endpoint = place.endpoint();
   auto now = SteadyClock::now();
   if (endpoint.managed() && outcome == Outcome::connect_error) {
@@ -328,6 +339,8 @@ void Flight::note_failure(Placement& place, const Error& error, Time begun) {
     outcome = Outcome::cancelled;
   }
   if (counts_against_endpoint(outcome)) place.state()->observe_failure(now - begun, now);
+  // Whoever lacks the model is well, but its quick 404 must not make it the quickest.
+  if (outcome == Outcome::lacking) place.state()->observe_failure(kLackingCosts, now);
   place.report(outcome, error.retry_after);
   place.give_back();
 }
@@ -371,26 +384,34 @@ net::Task<Result<void>> Flight::attempt(Placement place, inference::Request& req
 net::Task<Result<void>> Flight::after_failure(Error error) {
   FailedTry failed;
   failed.attempts = attempts_;
-  failed.outcome = outcome_of(error);
+  failed.outcome = outcome_here(error);
   failed.now = SteadyClock::now();
   failed.deadline = deadline_;
   failed.random = static_cast<std::uint64_t>(failed.now.time_since_epoch().count());
   bool elsewhere = another_alive(failed.now);
-  // Nothing was done where nobody listens: going elsewhere is no extra load.
-  bool free_of_charge = failed.outcome == Outcome::connect_error && elsewhere &&
-                        attempts_ < route_->settings().tries && failed.now < deadline_;
+  if (failed.outcome == Outcome::lacking && !elsewhere) {
+    co_return std::unexpected(nobody_has_it(std::move(error), failed.now));
+  }
+  // Nothing was done where nobody listens, or nobody has the model: going elsewhere is no extra
+  // load.
+  bool nothing_done =
+      failed.outcome == Outcome::connect_error || failed.outcome == Outcome::lacking;
+  bool free_of_charge =
+      nothing_done && elsewhere && attempts_ < route_->settings().tries && failed.now < deadline_;
   std::expected<RetryPolicy::Duration, GiveUp> pause{RetryPolicy::Duration(0)};
   if (!free_of_charge) {
     pause = route_->state->next_try(retry_policy(route_->settings(), caller_.priority), failed);
   }
   if (!pause) {
+    // Whoever failed otherwise may have what the last one lacks.
+    if (failed.outcome == Outcome::lacking && last_error_) error = *last_error_;
     route_->state->counters.gave_up.fetch_add(retryable(failed.outcome) ? 1 : 0,
                                               std::memory_order_relaxed);
     co_return std::unexpected(retryable(failed.outcome) ? last_words(std::move(error), failed.now)
                                                         : std::move(error));
   }
   route_->state->counters.retries.fetch_add(1, std::memory_order_relaxed);
-  last_error_ = std::move(error);
+  if (failed.outcome != Outcome::lacking || !last_error_) last_error_ = std::move(error);
   // Another target knows nothing of the failure: no reason to wait for it.
   if (elsewhere) co_return Result<void>();
   co_return co_await net::sleep_for(*pause);
@@ -407,6 +428,24 @@ Error Flight::last_words(Error error, Time now) {
   }
   if (error.code == ErrorCode::unavailable && !error.retry_after)
     error.retry_after = route_->limits.retry_after;
+  return error;
+}
+
+// A 404 is the last word only if all targets lack the model: one that failed otherwise, or could
+// not be asked, may have it.
+Error Flight::nobody_has_it(Error error, Time now) {
+  if (last_error_ && !lacks_model(*last_error_)) return last_words(*last_error_, now);
+  for (const auto& group : route_->groups) {
+    for (const auto& target : group->targets()) {
+      if (tried(target)) continue;
+      return fail(
+                 ErrorCode::unavailable,
+                 fmt::format("what may serve the model '{}' cannot be reached now", route_->name()))
+          .hint("its endpoints are tried again by themselves")
+          .after(route_->limits.retry_after)
+          .because(error.describe());
+    }
+  }
   return error;
 }
 

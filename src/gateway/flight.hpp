@@ -57,6 +57,8 @@ class Flight {
   Error last_words(Error error, Time now);
   bool another_alive(Time now);
   void note_failure(Placement& place, const Error& error, Time begun);
+  Outcome outcome_here(const Error& error) const;
+  Error nobody_has_it(Error error, Time now);
   Error nothing_available(Time now) const;
   BalanceKeys keys(const ActiveGroup& group);
   bool tried(const ActiveTarget& target) const;

@@ -67,9 +67,13 @@ net::Task<Result<void>> Flight::attempt_with_hedge(Placement place, std::chrono:
       auto now = std::chrono::steady_clock::now();
       // Whoever waits for a place comes before a second attempt of another.
       if (route_->state->queue().waiting() > 0 || !another_alive(now)) continue;
-      if (!route_->state->may_hedge(now)) continue;
       auto second = take(now);
-      if (!second || !*second || !hedge.race().start_second()) continue;
+      if (!second || !*second) continue;
+      // Only what is certain to be sent costs of the budget.
+      if (!route_->state->may_hedge(now) || !hedge.race().start_second()) {
+        second->return_unused();
+        continue;
+      }
       ++attempts_;
       leave_out(*second->state());
       route_->state->counters.hedges.fetch_add(1, std::memory_order_relaxed);

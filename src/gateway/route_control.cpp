@@ -8,6 +8,7 @@ namespace corral::gateway {
 namespace {
 
 constexpr std::chrono::seconds kFollow{5};
+constexpr int kRounds = 8;  // that a change is checked anew when other processes were quicker
 constexpr int kPage = store::Resources::kLongestList;
 
 std::string kind_name(ResourceKind kind) {
@@ -255,49 +256,94 @@ Result<std::string> RouteControl::stored_form(const ManagedChange& change, Endpo
   return config::to_stored_json(endpoint);
 }
 
+// --- changing ------------------------------------------------------------------------------------
+
 net::Task<Result<Managed>> RouteControl::put(ManagedChange change) {
-  CORRAL_CO_CHECK(check_name(change.kind, change.name));
-  auto endpoints = endpoints_;
-  auto routes = routes_;
-  CORRAL_CO_TRY(auto body, stored_form(change, endpoints, routes));
-  store::ResourceChange stored{kind_name(change.kind), change.name, std::move(body),
-                               change.expected_version, change.author};
-  std::function<Result<store::Resource>()> write = [this, stored] {
-    return parts_.resources.put(stored);
-  };
-  auto written = co_await net::run_blocking(parts_.pool, std::move(write));
-  if (!written) co_return std::unexpected(std::move(written).error());
-  CORRAL_CO_CHECK(co_await load(Reading::newer));
-  apply();
-  parts_.log.info("changed", {{"kind", stored.kind},
-                              {"name", stored.name},
-                              {"version", written->version},
-                              {"author", stored.author}});
-  co_return find(change.kind, change.name);
+  auto turn = co_await turns_.take();
+  if (!turn) co_return std::unexpected(fail(ErrorCode::cancelled, "the client left"));
+  co_return co_await put_in_turn(std::move(change));
 }
 
 net::Task<Result<void>> RouteControl::remove(ManagedChange change) {
-  CORRAL_CO_CHECK(check_name(change.kind, change.name));
-  CORRAL_CO_CHECK(find(change.kind, change.name));
-  auto endpoints = endpoints_;
-  auto routes = routes_;
-  if (change.kind == ResourceKind::endpoint) {
-    endpoints.erase(change.name);
-  } else {
-    routes.erase(change.name);
-  }
-  CORRAL_CO_CHECK(check(endpoints, routes));
-  store::ResourceChange stored{
-      kind_name(change.kind), change.name, {}, change.expected_version, change.author};
-  std::function<Result<std::int64_t>()> write = [this, stored] {
-    return parts_.resources.remove(stored);
-  };
-  auto written = co_await net::run_blocking(parts_.pool, std::move(write));
-  if (!written) co_return std::unexpected(std::move(written).error());
+  auto turn = co_await turns_.take();
+  if (!turn) co_return std::unexpected(fail(ErrorCode::cancelled, "the client left"));
+  co_return co_await remove_in_turn(std::move(change));
+}
+
+net::Task<Result<void>> RouteControl::catch_up() {
   CORRAL_CO_CHECK(co_await load(Reading::newer));
   apply();
-  parts_.log.info("removed",
-                  {{"kind", stored.kind}, {"name", stored.name}, {"author", stored.author}});
+  co_return Result<void>();
+}
+
+net::Task<Result<std::int64_t>> RouteControl::commit(Prepare prepare, Write write) {
+  for (int round = 0;; ++round) {
+    const auto known = revision_;
+    auto change = prepare();
+    if (!change) {
+      // It may be refused for what is no longer so.
+      auto loaded = co_await load(Reading::newer);
+      if (!loaded || revision_ == known || round == kRounds) {
+        co_return std::unexpected(std::move(change).error());
+      }
+      apply();
+      continue;
+    }
+    change->expected_revision = known;
+    std::function<Result<std::int64_t>()> work = [&write, &change] { return write(*change); };
+    auto written = co_await net::run_blocking(parts_.pool, std::move(work));
+    const bool outdated = !written && written.error().code == ErrorCode::conflict &&
+                          written.error().param == store::Resources::kRevisionField;
+    if (!outdated || round == kRounds) co_return written;
+    CORRAL_CO_CHECK(co_await catch_up());
+  }
+}
+
+net::Task<Result<Managed>> RouteControl::put_in_turn(ManagedChange change) {
+  Prepare prepare = [this, &change]() -> Result<store::ResourceChange> {
+    CORRAL_CHECK(check_name(change.kind, change.name));
+    auto endpoints = endpoints_;
+    auto routes = routes_;
+    CORRAL_TRY(auto body, stored_form(change, endpoints, routes));
+    return store::ResourceChange{kind_name(change.kind),  change.name,   std::move(body),
+                                 change.expected_version, change.author, {}};
+  };
+  Write write = [this](const store::ResourceChange& stored) -> Result<std::int64_t> {
+    CORRAL_TRY(auto written, parts_.resources.put(stored));
+    return written.version;
+  };
+  CORRAL_CO_TRY(auto version, co_await commit(std::move(prepare), std::move(write)));
+  CORRAL_CO_CHECK(co_await catch_up());
+  parts_.log.info("changed", {{"kind", kind_name(change.kind)},
+                              {"name", change.name},
+                              {"version", version},
+                              {"author", change.author}});
+  co_return find(change.kind, change.name);
+}
+
+net::Task<Result<void>> RouteControl::remove_in_turn(ManagedChange change) {
+  Prepare prepare = [this, &change]() -> Result<store::ResourceChange> {
+    CORRAL_CHECK(check_name(change.kind, change.name));
+    CORRAL_CHECK(find(change.kind, change.name));
+    auto endpoints = endpoints_;
+    auto routes = routes_;
+    if (change.kind == ResourceKind::endpoint) {
+      endpoints.erase(change.name);
+    } else {
+      routes.erase(change.name);
+    }
+    CORRAL_CHECK(check(endpoints, routes));
+    return store::ResourceChange{kind_name(change.kind),  change.name,   {},
+                                 change.expected_version, change.author, {}};
+  };
+  Write write = [this](const store::ResourceChange& stored) {
+    return parts_.resources.remove(stored);
+  };
+  CORRAL_CO_CHECK(co_await commit(std::move(prepare), std::move(write)));
+  CORRAL_CO_CHECK(co_await catch_up());
+  parts_.log.info(
+      "removed",
+      {{"kind", kind_name(change.kind)}, {"name", change.name}, {"author", change.author}});
   co_return Result<void>();
 }
 

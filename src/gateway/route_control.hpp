@@ -1,6 +1,7 @@
 // Endpoints and routes as they are managed while the server runs: those of the configuration, and
 // those that the store keeps and administrators change. Every change is checked as a whole, stored,
-// and then put to work without a restart.
+// and then put to work without a restart. Changes of one process are made one after another; what
+// another process stored meanwhile is read, and the change checked again, before it is stored.
 //
 // Thread rule: belongs to the control shard; blocking calls run on the pool. Lifecycle: construct,
 // `co_await start()`, use, `co_await stop()`.
@@ -16,6 +17,7 @@
 #include "gateway/dispatcher.hpp"
 #include "gateway/endpoint_registry.hpp"
 #include "gateway/routing.hpp"
+#include "gateway/turns.hpp"
 #include "net/shard.hpp"
 #include "store/resources.hpp"
 #include "store/sealer.hpp"
@@ -85,6 +87,13 @@ class RouteControl {
   enum class Reading { any, newer };  // newer: what is older than what is known is left
   net::Task<Result<void>> load(Reading reading);
   net::Task<void> follow();  // changes that other processes make
+  net::Task<Result<void>> catch_up();
+  net::Task<Result<Managed>> put_in_turn(ManagedChange change);
+  net::Task<Result<void>> remove_in_turn(ManagedChange change);
+  // Stores what `prepare` makes of the present state; again if that is no longer the present one.
+  using Prepare = std::function<Result<store::ResourceChange>()>;
+  using Write = std::function<Result<std::int64_t>(const store::ResourceChange&)>;  // on the pool
+  net::Task<Result<std::int64_t>> commit(Prepare prepare, Write write);
   std::vector<config::EndpointSettings> all_endpoints(const Endpoints& stored) const;
   std::vector<config::RouteSettings> all_routes(const Routes& stored) const;
   Result<void> check(const Endpoints& endpoints, const Routes& routes) const;
@@ -102,6 +111,7 @@ class RouteControl {
   RouteStates states_;
   std::unique_ptr<net::TaskGroup> tasks_;
   std::int64_t revision_ = -1;
+  Turns turns_;
 };
 
 }  // namespace corral::gateway

@@ -78,21 +78,23 @@ void TargetState::probe_succeeded(Time now) {
 }
 
 void TargetState::force_open() {
+  const auto now = std::chrono::steady_clock::now();
   Breaker::Transition transition;
   {
     std::lock_guard lock(mutex_);
-    transition = breaker_.force_open();
-    note_watch(std::chrono::steady_clock::now());
+    transition = breaker_.force_open(now);
+    note_watch(now);
   }
   changed(transition);
 }
 
 void TargetState::force_close() {
+  const auto now = std::chrono::steady_clock::now();
   Breaker::Transition transition;
   {
     std::lock_guard lock(mutex_);
-    transition = breaker_.force_close();
-    note_watch(std::chrono::steady_clock::now());
+    transition = breaker_.force_close(now);
+    note_watch(now);
   }
   changed(transition);
 }

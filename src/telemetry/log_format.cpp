@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <iterator>
 
 #include "base/json.hpp"
@@ -38,18 +39,41 @@ bool is_c1_control(std::string_view sequence) {
          static_cast<unsigned char>(sequence[1]) < 0xA0;
 }
 
-void append_hex(std::string& out, std::string_view bytes) {
+// Writes a line into memory that is large enough for its longest form (see longest_line).
+struct Cursor {
+  char* at;
+
+  void put(char c) { *at++ = c; }
+  void put(std::string_view text) {
+    std::memcpy(at, text.data(), text.size());
+    at += text.size();
+  }
+  void put_number(std::int64_t value) {
+    fmt::format_int text(value);
+    put(std::string_view(text.data(), text.size()));
+  }
+};
+
+constexpr std::size_t kLongestEscape = 4;   // of a byte: \x1b
+constexpr std::size_t kLongestNumber = 32;  // "-2147483648.125", "-1.23457e+308"
+constexpr std::size_t kLongestFrame = 64;   // time, level with its colour, separators
+
+void put_hex(Cursor& out, std::string_view bytes) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
   for (char byte : bytes) {
-    fmt::format_to(std::back_inserter(out), "\\x{:02x}", static_cast<unsigned char>(byte));
+    auto value = static_cast<unsigned char>(byte);
+    out.put("\\x");
+    out.put(kDigits[value >> 4]);
+    out.put(kDigits[value & 15]);
   }
 }
 
-void append_control(std::string& out, char control) {
+void put_control(Cursor& out, char control) {
   switch (control) {
-    case '\n': out += "\\n"; break;
-    case '\r': out += "\\r"; break;
-    case '\t': out += "\\t"; break;
-    default: append_hex(out, {&control, 1});
+    case '\n': out.put("\\n"); break;
+    case '\r': out.put("\\r"); break;
+    case '\t': out.put("\\t"); break;
+    default: put_hex(out, {&control, 1});
   }
 }
 
@@ -68,101 +92,106 @@ constexpr std::array<unsigned char, 256> make_demands() {
 }
 constexpr auto kDemands = make_demands();
 
-unsigned demands_of(std::string_view text) {
+unsigned demands_of(char c) { return kDemands[static_cast<unsigned char>(c)]; }
+
+// Copies, and tells what the text demands: only then is it looked at more closely.
+unsigned copy(Cursor& out, std::string_view text) {
   unsigned all = kNothing;
-  for (char c : text) all |= kDemands[static_cast<unsigned char>(c)];
+  for (char c : text) {
+    all |= demands_of(c);
+    out.put(c);
+  }
   return all;
 }
 
-bool is_plain(char c) { return c >= 0x20 && c < 0x7F; }
-
-enum class Quotes { none, inside };
-
-// Most text is plain: whole runs of it are copied at once.
-std::size_t plain_run(std::string_view text, Quotes quotes) {
-  std::size_t size = 0;
-  while (size < text.size() && is_plain(text[size])) {
-    if (quotes == Quotes::inside && (text[size] == '"' || text[size] == '\\')) break;
-    ++size;
-  }
-  return size;
-}
-
-void append_escaped(std::string& out, std::string_view text, Quotes quotes) {
-  while (true) {
-    std::size_t run = plain_run(text, quotes);
-    out.append(text.substr(0, run));
-    text.remove_prefix(run);
-    if (text.empty()) return;
-    std::size_t length = utf8_sequence_length(text);
-    if (is_plain(text.front())) {
-      out += '\\';
-      out += text.front();
-    } else if (length == 1) {
-      append_control(out, text.front());
-    } else if (length == 0 || is_c1_control(text.substr(0, length))) {
-      length = std::max<std::size_t>(length, 1);
-      append_hex(out, text.substr(0, length));
+void put_escaped(Cursor& out, std::string_view text, unsigned escape) {
+  while (!text.empty()) {
+    std::size_t length = 1;
+    unsigned demands = demands_of(text.front()) & escape;
+    if (demands == kNothing) {
+      out.put(text.front());
+    } else if (demands == kEscapeInQuotes) {
+      out.put('\\');
+      out.put(text.front());
     } else {
-      out += text.substr(0, length);
+      length = utf8_sequence_length(text);
+      if (length == 1) {
+        put_control(out, text.front());
+      } else if (length == 0 || is_c1_control(text.substr(0, length))) {
+        length = std::max<std::size_t>(length, 1);
+        put_hex(out, text.substr(0, length));
+      } else {
+        out.put(text.substr(0, length));
+      }
     }
     text.remove_prefix(length);
   }
 }
 
-void append_unquoted(std::string& out, std::string_view text) {
-  if ((demands_of(text) & kEscape) == 0) {
-    out += text;
-  } else {
-    append_escaped(out, text, Quotes::none);
-  }
+void put_text(Cursor& out, std::string_view text) {
+  Cursor begin = out;
+  if ((copy(out, text) & kEscape) == 0) return;
+  out = begin;
+  put_escaped(out, text, kEscape);
 }
 
-void append_text_value(std::string& out, std::string_view value) {
-  unsigned demands = demands_of(value);
-  if (demands == kNothing && !value.empty()) {
-    out += value;
+void put_value(Cursor& out, std::string_view value) {
+  Cursor begin = out;
+  unsigned demands = copy(out, value);
+  if (demands == kNothing && !value.empty()) return;
+  out = begin;
+  if (!value.empty() && (demands & kQuotes) == 0) {
+    put_escaped(out, value, kEscape);
     return;
   }
-  bool quotes = value.empty() || (demands & kQuotes) != 0;
-  if (quotes) out += '"';
-  append_escaped(out, value, quotes ? Quotes::inside : Quotes::none);
-  if (quotes) out += '"';
-}
-
-void append_number(std::string& out, std::int64_t value) {
-  fmt::format_int text(value);
-  out.append(text.data(), text.size());
+  out.put('"');
+  put_escaped(out, value, kEscape | kEscapeInQuotes);
+  out.put('"');
 }
 
 // Numbers of a usual size with three decimals, such as milliseconds, are written without the
 // general algorithm, which costs more than the rest of the line.
-bool append_thousandths(std::string& out, double value) {
+bool put_thousandths(Cursor& out, double value) {
   constexpr double kLimit = 1e6;
   if (!(value >= 0) || value >= kLimit) return false;
-  auto thousandths = static_cast<std::uint64_t>(std::llround(value * 1000));
-  append_number(out, static_cast<std::int64_t>(thousandths / 1000));
+  auto thousandths = std::llround(value * 1000);
+  out.put_number(thousandths / 1000);
   auto rest = static_cast<unsigned>(thousandths % 1000);
   if (rest == 0) return true;
   char digits[] = {'.', static_cast<char>('0' + rest / 100),
                    static_cast<char>('0' + rest / 10 % 10), static_cast<char>('0' + rest % 10)};
   std::size_t size = sizeof digits;
   while (digits[size - 1] == '0') --size;
-  out.append(digits, size);
+  out.put(std::string_view(digits, size));
   return true;
 }
 
 struct TextValue {
-  std::string& out;
-  void operator()(std::string_view value) const { append_text_value(out, value); }
-  void operator()(std::int64_t value) const { append_number(out, value); }
+  Cursor& out;
+  void operator()(std::string_view value) const { put_value(out, value); }
+  void operator()(std::int64_t value) const { out.put_number(value); }
   void operator()(double value) const {
-    if (!append_thousandths(out, value)) {
-      fmt::format_to(std::back_inserter(out), "{:.6g}", value);
-    }
+    if (put_thousandths(out, value)) return;
+    out.at = fmt::format_to_n(out.at, kLongestNumber, "{:.6g}", value).out;
   }
-  void operator()(bool value) const { out += value ? "true" : "false"; }
+  void operator()(bool value) const { out.put(value ? "true" : "false"); }
 };
+
+std::size_t longest_line(const LogRecord& record) {
+  std::size_t texts = record.component.size() + record.message.size();
+  std::size_t rest = kLongestFrame;
+  for (const LogField& field : record.fields) {
+    texts += field.key.size();
+    rest += kLongestNumber;
+    if (const auto* text = std::get_if<std::string_view>(&field.value)) texts += text->size();
+  }
+  return texts * kLongestEscape + rest;
+}
+
+void append_number(std::string& out, std::int64_t value) {
+  fmt::format_int text(value);
+  out.append(text.data(), text.size());
+}
 
 struct JsonValue {
   std::string& out;
@@ -206,25 +235,28 @@ void append_timestamp(std::string& out, std::chrono::system_clock::time_point ti
 void append_text_line(std::string& out, std::chrono::system_clock::time_point time,
                       const LogRecord& record, Colour colour) {
   append_timestamp(out, time);
-  out += ' ';
-  if (colour == Colour::on) {
-    out += colour_of(record.level);
-    out += padded_name(record.level);
-    out += "\033[0m";
-  } else {
-    out += padded_name(record.level);
-  }
-  out += ' ';
-  append_unquoted(out, record.component);
-  out += ' ';
-  append_unquoted(out, record.message);
-  for (const LogField& field : record.fields) {
-    out += ' ';
-    append_unquoted(out, field.key);
-    out += '=';
-    std::visit(TextValue{out}, field.value);
-  }
-  out += '\n';
+  auto write = [&](Cursor line) {
+    line.put(' ');
+    if (colour == Colour::on) line.put(colour_of(record.level));
+    line.put(padded_name(record.level));
+    if (colour == Colour::on) line.put("\033[0m");
+    line.put(' ');
+    put_text(line, record.component);
+    line.put(' ');
+    put_text(line, record.message);
+    for (const LogField& field : record.fields) {
+      line.put(' ');
+      put_text(line, field.key);
+      line.put('=');
+      std::visit(TextValue{line}, field.value);
+    }
+    line.put('\n');
+    return line.at;
+  };
+  std::size_t before = out.size();
+  out.resize_and_overwrite(before + longest_line(record), [&](char* begin, std::size_t) {
+    return static_cast<std::size_t>(write({begin + before}) - begin);
+  });
 }
 
 void append_json_line(std::string& out, std::chrono::system_clock::time_point time,

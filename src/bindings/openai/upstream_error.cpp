@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 
 #include "base/json.hpp"
+#include "base/text.hpp"
 
 namespace corral::bindings::openai {
 namespace {
@@ -46,6 +47,30 @@ std::string context_message(std::int64_t prompt, std::int64_t context) {
                      prompt, context);
 }
 
+// The number that follows `mark`; 0 when there is none.
+std::int64_t number_after(std::string_view text, std::string_view mark) {
+  const auto at = text.find(mark);
+  if (at == std::string_view::npos) return 0;
+  text.remove_prefix(at + mark.size());
+  const auto number = parse_int(text.substr(0, text.find_first_not_of("0123456789")));
+  return number ? *number : 0;
+}
+
+// An input to embed or rank must fit one step; llama.cpp calls a longer one a failure of its own:
+// "input (3003 tokens) is too large to process. increase the physical batch size (current batch
+// size: 512)".
+void mend_too_large_input(Error& error) {
+  if (!error.message.contains(" is too large to process")) return;
+  const std::int64_t input = number_after(error.message, "input (");
+  const std::int64_t most = number_after(error.message, "batch size: ");
+  if (input <= 0 || most <= 0) return;
+  error.code = ErrorCode::invalid_argument;
+  error.message = fmt::format(
+      "the input has {} tokens, but the context of this model is {} tokens here", input, most);
+  error.param = "input";
+  error.hint_text = "send it in smaller pieces, or raise the model's context setting";
+}
+
 }  // namespace
 
 Error error_from_payload(std::string_view payload, int status) {
@@ -75,6 +100,7 @@ Error error_from_payload(std::string_view payload, int status) {
   if (error.message.empty()) {
     error.message = fmt::format("the backend answered with status {}", status);
   }
+  mend_too_large_input(error);
   error.cause = fmt::format("backend status {}", status);
   error.peer_status = status;
   return error;

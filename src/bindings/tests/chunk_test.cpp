@@ -235,6 +235,26 @@ TEST(UpstreamError, NamesBothLengthsOfAnOverlongPrompt) {
   EXPECT_EQ(error_from_payload(R"({"error":{"message":"m","n_ctx":4096}})", 500).message, "m");
 }
 
+TEST(UpstreamError, NamesBothLengthsOfAnInputThatDoesNotFitAStep) {
+  auto of = [](std::string_view message) {
+    return error_from_payload(
+        R"({"error":{"code":500,"type":"server_error","message":")" + std::string(message) + "\"}}",
+        500);
+  };
+  Error error =
+      of("input (3003 tokens) is too large to process. increase the physical batch size "
+         "(current batch size: 512)");
+  EXPECT_EQ(error.code, ErrorCode::invalid_argument);
+  EXPECT_TRUE(error.message.contains("3003") && error.message.contains("512")) << error.message;
+  EXPECT_EQ(error.param, "input");
+  EXPECT_FALSE(error.hint_text.empty());
+  for (const char* other : {"the file is too large to process", "input (x) is too large to process",
+                            "input (5 tokens) is too large to process", "input (3003 tokens)"}) {
+    EXPECT_EQ(of(other).code, ErrorCode::upstream) << other;
+    EXPECT_EQ(of(other).message, other);
+  }
+}
+
 TEST(UpstreamError, LongTextsAreCutBetweenCharacters) {
   for (std::size_t shift = 0; shift < 4; ++shift) {
     std::string text(shift, 'x');

@@ -224,7 +224,7 @@ std::optional<Choice> Balancer::cheaper_of_two(const LoadView& view, RandomStrea
 }
 
 std::optional<Choice> Balancer::sticky(const LoadView& view, std::uint64_t key,
-                                       RandomStream& random) const {
+                                       RandomStream& random) {
   Rendezvous::Ranked slow;  // the first usable one that its slow start holds back
   std::size_t held_back = 0;
   auto result = rendezvous_.rank(key, [&](std::size_t index) {

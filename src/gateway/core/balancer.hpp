@@ -144,7 +144,7 @@ class Balancer {
                                        std::span<const std::size_t> except) const;
   Pair sample(const LoadView& view, RandomStream& random,
               std::span<const std::size_t> except) const;
-  std::optional<Choice> sticky(const LoadView& view, std::uint64_t key, RandomStream& random) const;
+  std::optional<Choice> sticky(const LoadView& view, std::uint64_t key, RandomStream& random);
   std::optional<Choice> prefix(const LoadView& view, std::span<const std::uint64_t> holders,
                                RandomStream& random) const;
   double average_use(const LoadView& view, RandomStream& random) const;

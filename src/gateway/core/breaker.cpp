@@ -91,7 +91,7 @@ Breaker::Transition Breaker::succeeded(const Permit& permit, Time now) {
   if (permit.data_.cools == cools_) cool_growth_ = 0;
   if (state_ == BreakerState::half_open) {
     if (++trial_successes_ < policy_.trial_successes) return std::nullopt;
-    return move_to(BreakerState::closed, BreakerReason::trials_succeeded);
+    return move_to(BreakerState::closed, {BreakerReason::trials_succeeded, now});
   }
   failures_in_a_row_ = 0;
   requests_.add(now);
@@ -126,12 +126,13 @@ Breaker::Transition Breaker::open(Time now, BreakerReason reason) {
   auto jitter = recovery * policy_.jitter_percent / 100;
   open_until_ = now + stretched(recovery, jitter, random_.next());
   early_from_ = now + doubled(policy_.early_recovery, failed_trials_, policy_.recovery);
-  return move_to(BreakerState::open, reason);
+  return move_to(BreakerState::open, {reason, now});
 }
 
 // Old permits stop counting here: the epoch is another.
-Breaker::Transition Breaker::move_to(BreakerState to, BreakerReason reason) {
-  BreakerTransition transition{state_, to, reason};
+Breaker::Transition Breaker::move_to(BreakerState to, Change change) {
+  BreakerTransition transition{state_, to, change.reason};
+  if (to != state_) last_change_ = change;
   state_ = to;
   ++epoch_;
   trial_successes_ = 0;
@@ -166,26 +167,26 @@ void Breaker::cool_down(const Permit& permit, Time now,
 
 Breaker::Transition Breaker::tick(Time now) {
   if (state_ == state(now)) return std::nullopt;
-  return move_to(BreakerState::half_open, BreakerReason::recovery_over);
+  return move_to(BreakerState::half_open, {BreakerReason::recovery_over, open_until_});
 }
 
 Breaker::Transition Breaker::probe_succeeded(Time now) {
   if (state_ != BreakerState::open || forced_ || now < early_from_) return std::nullopt;
-  return move_to(BreakerState::half_open, BreakerReason::probe_succeeded);
+  return move_to(BreakerState::half_open, {BreakerReason::probe_succeeded, now});
 }
 
-Breaker::Transition Breaker::force_open() {
+Breaker::Transition Breaker::force_open(Time now) {
   forced_ = true;
   if (state_ == BreakerState::open) return std::nullopt;
-  return move_to(BreakerState::open, BreakerReason::forced);
+  return move_to(BreakerState::open, {BreakerReason::forced, now});
 }
 
-Breaker::Transition Breaker::force_close() {
+Breaker::Transition Breaker::force_close(Time now) {
   forced_ = false;
   cool_until_ = {};
   cool_growth_ = 0;
   ++cools_;  // also a 429 that is still under way makes nothing grow
-  auto transition = move_to(BreakerState::closed, BreakerReason::forced);
+  auto transition = move_to(BreakerState::closed, {BreakerReason::forced, now});
   if (transition->from == BreakerState::closed) return std::nullopt;
   return transition;
 }
@@ -201,6 +202,8 @@ std::optional<Breaker::Time> Breaker::next_change_at(Time now) const {
 Breaker::View Breaker::view(Time now) const {
   View view{};
   view.state = state(now);
+  view.last_change = last_change_;
+  if (view.state != state_) view.last_change = {BreakerReason::recovery_over, open_until_};
   view.forced = forced_;
   view.trials_under_way = trials_under_way_;
   view.failures_in_a_row = failures_in_a_row_;

@@ -125,16 +125,22 @@ class Breaker {
   // The time's own transition, for drivers that wait for next_change_at().
   Transition tick(Time now);
   Transition probe_succeeded(Time now);
-  Transition force_open();   // until force_close(); time and probes change nothing
-  Transition force_close();  // forgets failures, recovery and cool-down as well
+  Transition force_open(Time now);   // until force_close(); time and probes change nothing
+  Transition force_close(Time now);  // forgets failures, recovery and cool-down as well
 
   BreakerState state(Time now) const;
   // When requests may begin to pass only because time goes by; none when they may now, or when only
   // an event (a report, an administrator) can lead on.
   std::optional<Time> next_change_at(Time now) const;
 
+  struct Change {
+    BreakerReason reason;
+    Time at;
+    bool operator==(const Change&) const = default;
+  };
   struct View {  // for people
     BreakerState state;
+    std::optional<Change> last_change;  // why and since when it is in this state; none: always was
     bool forced;
     unsigned trials_under_way;
     unsigned failures_in_a_row;
@@ -150,7 +156,7 @@ class Breaker {
   Transition succeeded(const Permit& permit, Time now);
   Transition failed(Time now);
   Transition open(Time now, BreakerReason reason);
-  Transition move_to(BreakerState to, BreakerReason reason);
+  Transition move_to(BreakerState to, Change change);
   void cool_down(const Permit& permit, Time now, std::optional<std::chrono::seconds> retry_after);
   void give_place_back(const Permit& permit);
   bool rate_too_high(Time now) const;
@@ -159,6 +165,7 @@ class Breaker {
   RandomStream random_;
   BreakerState state_ = BreakerState::closed;
   bool forced_ = false;
+  std::optional<Change> last_change_;
   std::uint32_t epoch_ = 0;
   unsigned failures_in_a_row_ = 0;
   unsigned failed_trials_ = 0;     // half-open periods that ended badly, since it was closed

@@ -8,7 +8,8 @@
 // Thread rule: one owner. Lifecycle of a race: one request; begins with the first attempt under
 // way. Example:
 //   auto delay = hedge_after(policy, route_latency, now);
-//   ... after the delay, no answer yet: if (budget.try_spend(now) && race.start_second()) ...
+//   ... after the delay, no answer yet, and a place is taken:
+//   if (budget.try_spend(now) && race.start_second()) send it; else give the place back
 //   auto step = race.answered(HedgeRace::Lane::second);
 //   if (step.cancels(Lane::first)) cancel it; if (step.winner) relay that one.
 #pragma once

@@ -6,7 +6,8 @@ namespace {
 // The higher, the more a person learns from it.
 int meaning(Outcome outcome) {
   switch (outcome) {
-    case Outcome::client_error: return 6;  // mend the request
+    case Outcome::client_error: return 7;  // mend the request
+    case Outcome::lacking: return 6;       // mend the route
     case Outcome::server_error: return 5;  // the backend's own words
     case Outcome::rubbish: return 4;
     case Outcome::timeout: return 3;
@@ -29,6 +30,7 @@ std::string_view to_string(Outcome outcome) {
     case Outcome::rubbish: return "rubbish";
     case Outcome::rate_limited: return "rate_limited";
     case Outcome::client_error: return "client_error";
+    case Outcome::lacking: return "lacking";
     case Outcome::cancelled: return "cancelled";
   }
   return "unknown";
@@ -43,13 +45,15 @@ bool counts_against_endpoint(Outcome outcome) {
     case Outcome::success:
     case Outcome::rate_limited:
     case Outcome::client_error:
+    case Outcome::lacking:
     case Outcome::cancelled: break;
   }
   return false;
 }
 
 bool retryable(Outcome outcome) {
-  return counts_against_endpoint(outcome) || outcome == Outcome::rate_limited;
+  return counts_against_endpoint(outcome) || outcome == Outcome::rate_limited ||
+         outcome == Outcome::lacking;
 }
 
 Outcome outcome_of(const Error& error) {
@@ -91,6 +95,10 @@ Outcome outcome_of_status(int status) {
   }
   if (status >= 400 && status < 500) return Outcome::client_error;
   return status >= 500 && status < 600 ? Outcome::server_error : Outcome::rubbish;
+}
+
+bool lacks_model(const Error& error) {
+  return error.code == ErrorCode::not_found && error.peer_status == 404;
 }
 
 Outcome more_meaningful(Outcome a, Outcome b) { return meaning(b) > meaning(a) ? b : a; }

@@ -22,6 +22,7 @@ enum class Outcome : std::uint8_t {
   rubbish,        // it answered what nobody can read
   rate_limited,   // 429: well, but wants a pause
   client_error,   // the request is at fault; any endpoint would refuse it
+  lacking,        // 404 for a model that the route names: well, but has not got it; another may
   cancelled,      // the caller left, or the fault is our own; proves nothing about the endpoint
 };
 
@@ -39,6 +40,10 @@ Outcome outcome_of(const Error& error);
 
 // The class of a backend's HTTP status, for those who have it (probes).
 Outcome outcome_of_status(int status);
+
+// Whether a backend says that it has no such model (or no such service): its 404, as the binding
+// read it. Where the route named the model, that is `lacking`; where the client did, its own error.
+bool lacks_model(const Error& error);
 
 // Which of two failures says more about why a request failed; the first when they say the same.
 Outcome more_meaningful(Outcome a, Outcome b);

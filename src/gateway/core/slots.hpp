@@ -21,6 +21,7 @@ class Slots {
   // `served` counts it; a place that was not used after all does not count.
   void release(Time now, bool used = true);
   void close() { closed_ = true; }
+  void open() { closed_ = false; }
   // Closes if nobody is inside and the last one left at least `idle` ago.
   bool close_if_idle(Time now, std::chrono::milliseconds idle);
 

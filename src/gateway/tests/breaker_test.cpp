@@ -318,24 +318,46 @@ TEST(Breaker, TickMakesTheTransitionOfTime) {
 
 TEST(Breaker, AnAdministratorMayHoldItOpenAndCloseIt) {
   Breaker breaker(without_jitter(), kSeed);
-  EXPECT_EQ(breaker.force_open(), (BreakerTransition{State::closed, State::open, Why::forced}));
-  EXPECT_FALSE(breaker.force_open());
+  EXPECT_EQ(breaker.force_open(kStart),
+            (BreakerTransition{State::closed, State::open, Why::forced}));
+  EXPECT_FALSE(breaker.force_open(kStart));
   EXPECT_FALSE(breaker.allow(kStart + 1000h));
   EXPECT_FALSE(breaker.probe_succeeded(kStart + 1000h));
   EXPECT_FALSE(breaker.next_change_at(kStart));
   EXPECT_TRUE(breaker.view(kStart).forced);
   EXPECT_FALSE(breaker.view(kStart).opens_again_for_trials);
-  EXPECT_EQ(breaker.force_close(), (BreakerTransition{State::open, State::closed, Why::forced}));
-  EXPECT_FALSE(breaker.force_close());
+  EXPECT_EQ(breaker.force_close(kStart),
+            (BreakerTransition{State::open, State::closed, Why::forced}));
+  EXPECT_FALSE(breaker.force_close(kStart));
   EXPECT_TRUE(breaker.allow(kStart));
 
   send(breaker, Outcome::rate_limited, kStart, 60s);
-  EXPECT_FALSE(breaker.force_close());  // ends the cool-down as well
+  EXPECT_FALSE(breaker.force_close(kStart));  // ends the cool-down as well
   EXPECT_TRUE(breaker.allow(kStart));
 
   open_it(breaker, kStart);
-  EXPECT_FALSE(breaker.force_open());  // open already, and now held
+  EXPECT_FALSE(breaker.force_open(kStart));  // open already, and now held
   EXPECT_FALSE(breaker.allow(kStart + 1000h));
+}
+
+TEST(Breaker, SaysWhyAndSinceWhenItIsAsItIs) {
+  using Change = Breaker::Change;
+  Breaker breaker(without_jitter(), kSeed);
+  EXPECT_FALSE(breaker.view(kStart).last_change);  // closed from the beginning
+  EXPECT_FALSE(breaker.force_close(kStart));
+  EXPECT_FALSE(breaker.view(kStart).last_change);  // nothing changed
+  open_it(breaker, kStart);
+  EXPECT_EQ(breaker.view(kStart + 29s).last_change, (Change{Why::consecutive_failures, kStart}));
+  // Time alone made it half-open, whether anybody asked since or not.
+  EXPECT_EQ(breaker.view(kStart + 40s).last_change, (Change{Why::recovery_over, kStart + 30s}));
+  EXPECT_TRUE(breaker.tick(kStart + 50s));
+  EXPECT_EQ(breaker.view(kStart + 50s).last_change, (Change{Why::recovery_over, kStart + 30s}));
+  send(breaker, Outcome::timeout, kStart + 51s);
+  EXPECT_EQ(breaker.view(kStart + 51s).last_change, (Change{Why::trial_failed, kStart + 51s}));
+  EXPECT_FALSE(breaker.force_open(kStart + 52s));  // held by hand, but open since then
+  EXPECT_EQ(breaker.view(kStart + 52s).last_change, (Change{Why::trial_failed, kStart + 51s}));
+  EXPECT_TRUE(breaker.force_close(kStart + 53s));
+  EXPECT_EQ(breaker.view(kStart + 54s).last_change, (Change{Why::forced, kStart + 53s}));
 }
 
 TEST(Breaker, NamesAreDistinct) {
@@ -379,7 +401,7 @@ class RandomLife {
       case 0: saw(breaker_.probe_succeeded(now_)); break;
       case 1: saw(breaker_.tick(now_)); break;
       case 2:
-        if (random_() % 50 == 0) saw(breaker_.force_close());
+        if (random_() % 50 == 0) saw(breaker_.force_close(now_));
         break;
       case 3:
       case 4:

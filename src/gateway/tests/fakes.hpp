@@ -228,6 +228,7 @@ class PlayedSource final : public EndpointSource {
  public:
   Target ready(const ModelName& model, inference::Operation) const override {
     std::lock_guard lock(mutex_);
+    ++asked_;
     auto found = ready_.find(model.str());
     return found == ready_.end() ? Target{} : found->second;
   }
@@ -267,6 +268,10 @@ class PlayedSource final : public EndpointSource {
     std::lock_guard lock(mutex_);
     return ensured_;
   }
+  int asked() const {  // for what is ready
+    std::lock_guard lock(mutex_);
+    return asked_;
+  }
 
  private:
   mutable std::mutex mutex_;
@@ -274,6 +279,7 @@ class PlayedSource final : public EndpointSource {
   std::map<std::string, std::deque<Result<Target>>> starts_;
   std::shared_ptr<const Gate> gate_;
   int ensured_ = 0;
+  mutable int asked_ = 0;
 };
 
 }  // namespace corral::gateway

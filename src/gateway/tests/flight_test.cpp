@@ -16,6 +16,14 @@ gateway: {health: {probe_interval: 0}}
 
 class WaitingTest : public GatewayTest {
  protected:
+  // The only place is taken, and three calls wait for it.
+  std::pair<Result<Dispatched>, std::vector<std::unique_ptr<Call>>> three_behind_one() {
+    configure(kOnePlace);
+    auto held = dispatch("chat");
+    std::vector<std::unique_ptr<Call>> calls;
+    for (std::size_t i = 0; i < 3; ++i) calls.push_back(begin_waiting("chat", i % 2));
+    return {std::move(held), std::move(calls)};
+  }
   // Ends a call and gives its place back.
   void finish_and_drop(Call& call) {
     auto result = finish(call);
@@ -39,11 +47,8 @@ TEST_F(WaitingTest, ThePlaceThatFreesGoesToWhoeverWaits) {
 }
 
 TEST_F(WaitingTest, NobodyIsOvertaken) {
-  configure(kOnePlace);
-  auto held = dispatch("chat");
+  auto [held, calls] = three_behind_one();
   ASSERT_TRUE(held);
-  std::vector<std::unique_ptr<Call>> calls;
-  for (std::size_t i = 0; i < 3; ++i) calls.push_back(begin_waiting("chat", i % 2));
   *held = Dispatched{};
   for (std::size_t i = 0; i < calls.size(); ++i) {
     EXPECT_TRUE(eventually([&] { return calls[i]->done.load(); }));
@@ -287,11 +292,8 @@ TEST_F(WaitingTest, RequestsUnderWayOutliveTheirRoute) {
 }
 
 TEST_F(WaitingTest, WhoWaitsFollowsTheRouteToItsNewEndpoints) {
-  configure(kOnePlace);
-  auto held = dispatch("chat");
+  auto [held, calls] = three_behind_one();
   ASSERT_TRUE(held);
-  std::vector<std::unique_ptr<Call>> calls;
-  for (std::size_t i = 0; i < 3; ++i) calls.push_back(begin_waiting("chat", i % 2));
   // The old endpoint goes while its place is taken.
   configure(R"(
 endpoints: [{name: e2, binding: openai, url: 'http://h:2', capacity: 1}]
@@ -308,11 +310,8 @@ gateway: {health: {probe_interval: 0}}
 }
 
 TEST_F(WaitingTest, WhoWaitsFollowsTheRouteToItsNewQueue) {
-  configure(kOnePlace);
-  auto held = dispatch("chat");
+  auto [held, calls] = three_behind_one();
   ASSERT_TRUE(held);
-  std::vector<std::unique_ptr<Call>> calls;
-  for (std::size_t i = 0; i < 3; ++i) calls.push_back(begin_waiting("chat", i % 2));
   configure(R"(
 endpoints: [{name: e1, binding: openai, url: 'http://h:1', capacity: 1},
             {name: e2, binding: openai, url: 'http://h:2', capacity: 1}]

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::array kAll{Outcome::success,      Outcome::connect_error, Outcome::timeout,
                           Outcome::server_error, Outcome::rubbish,       Outcome::rate_limited,
-                          Outcome::client_error, Outcome::cancelled};
+                          Outcome::client_error, Outcome::lacking,       Outcome::cancelled};
 
 TEST(Outcome, OnlyFailuresOfTheEndpointCountAgainstIt) {
   std::set<Outcome> counted;
@@ -23,6 +23,7 @@ TEST(Outcome, OnlyFailuresOfTheEndpointCountAgainstIt) {
                              Outcome::rubbish};
   EXPECT_EQ(counted, failures);
   failures.insert(Outcome::rate_limited);
+  failures.insert(Outcome::lacking);
   EXPECT_EQ(again, failures);
 }
 
@@ -63,6 +64,15 @@ TEST(Outcome, TheStatusOfThePeerSaysMore) {
   EXPECT_EQ(of(ErrorCode::not_found, 404), Outcome::client_error);
   // The binding read a refusal of the prompt out of it.
   EXPECT_EQ(of(ErrorCode::invalid_argument, 500), Outcome::client_error);
+}
+
+TEST(Outcome, AModelIsLackingByTheWordOfTheBackendAlone) {
+  Error error = fail(ErrorCode::not_found, "no such model");
+  EXPECT_FALSE(lacks_model(error));  // ours
+  error.peer_status = 404;
+  EXPECT_TRUE(lacks_model(error));
+  error.code = ErrorCode::invalid_argument;  // the binding read something else out of it
+  EXPECT_FALSE(lacks_model(error));
 }
 
 TEST(Outcome, OfStatuses) {

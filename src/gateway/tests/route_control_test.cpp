@@ -71,6 +71,10 @@ class RouteControlTest : public GatewayTest {
   static net::Task<Result<Managed>> put_in(RouteControl* control, ManagedChange change) {
     co_return co_await control->put(std::move(change));
   }
+  static net::Task<void> put_and_keep(RouteControl* control, ManagedChange change,
+                                      std::optional<Result<Managed>>* result) {
+    result->emplace(co_await control->put(std::move(change)));
+  }
   static net::Task<Result<void>> remove_in(RouteControl* control, ManagedChange change) {
     co_return co_await control->remove(std::move(change));
   }
@@ -359,6 +363,88 @@ TEST_F(RouteControlTest, ModelsOfOursComeAndGo) {
   EXPECT_TRUE(dispatch("small"));
   set({});
   EXPECT_EQ(dispatch("tiny").error().code, ErrorCode::not_found);
+}
+
+constexpr const char* kTargetsOfA = R"({"name":"a","targets":[{"endpoint":"e1","model":"m"}])";
+constexpr const char* kTargetsOfB = R"({"name":"b","targets":[{"endpoint":"e1","model":"m"}])";
+
+// Each of the two alone is right; together they are a cycle.
+TEST_F(RouteControlTest, TwoChangesAtOnceMakeNoCycle) {
+  ASSERT_TRUE(put(Kind::route, "a", std::string(kTargetsOfA) + "}"));
+  ASSERT_TRUE(put(Kind::route, "b", std::string(kTargetsOfB) + "}"));
+  std::optional<Result<Managed>> first, second;
+  net::TaskGroup group(control());
+  loops_.call(control(), [&] {
+    auto of = [](const char* name, const char* targets, const char* fallback) {
+      return ManagedChange{Kind::route,
+                           name,
+                           fmt::format(R"({},"fallbacks":["{}"]}})", targets, fallback),
+                           {},
+                           "maria"};
+    };
+    group.spawn(put_and_keep(control_.get(), of("a", kTargetsOfA, "b"), &first));
+    group.spawn(put_and_keep(control_.get(), of("b", kTargetsOfB, "a"), &second));
+  });
+  EXPECT_TRUE(eventually([&] { return loops_.call(control(), [&] { return first && second; }); }));
+  loops_.run(control(), group.close());
+  settle();
+  ASSERT_TRUE(*first) << first->error().describe();
+  ASSERT_FALSE(*second);
+  EXPECT_EQ(second->error().code, ErrorCode::invalid_argument);
+  EXPECT_NE(second->error().message.find("circle"), std::string::npos) << second->error().message;
+  EXPECT_EQ(find(Kind::route, "b")->json.find(R"("fallbacks":["a"])"), std::string::npos);
+  EXPECT_EQ(text(dispatch("a")), "from 1");
+}
+
+// The same with a change of another process that this one has not read yet.
+TEST_F(RouteControlTest, AChangeIsCheckedAgainstWhatOthersStoredMeanwhile) {
+  ASSERT_TRUE(put(Kind::route, "a", std::string(kTargetsOfA) + "}"));
+  ASSERT_TRUE(put(Kind::route, "b", std::string(kTargetsOfB) + "}"));
+  auto other = store::Database::open({.url = "sqlite:" + database_file().string()});
+  ASSERT_TRUE(other);
+  store::Resources theirs(**other, clock_);
+  ASSERT_TRUE(theirs.put(
+      {"route", "b", std::string(kTargetsOfB) + R"(,"fallbacks":["a"]})", {}, "peer", {}}));
+  auto mine = put(Kind::route, "a", std::string(kTargetsOfA) + R"(,"fallbacks":["b"]})");
+  ASSERT_FALSE(mine);
+  EXPECT_EQ(mine.error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(find(Kind::route, "b")->version, 2);  // and theirs is known now
+  // What does not touch theirs goes through, though they were quicker.
+  ASSERT_TRUE(theirs.put({"route", "b", std::string(kTargetsOfB) + "}", {}, "peer", {}}));
+  EXPECT_TRUE(put(Kind::route, "a", std::string(kTargetsOfA) + R"(,"fallbacks":["b"]})"));
+  ASSERT_TRUE(theirs.put(
+      {"route", "c", R"({"name":"c","targets":[{"endpoint":"e1","model":"m"}]})", {}, "peer", {}}));
+  EXPECT_TRUE(remove(Kind::route, "a"));
+}
+
+TEST_F(RouteControlTest, WhoeverLeavesTheLineLetsTheNextOneIn) {
+  ASSERT_TRUE(put(Kind::route, "a", std::string(kTargetsOfA) + "}"));
+  std::optional<Result<Managed>> first, left, last;
+  net::TaskGroup staying(control()), leaving(control());
+  auto change = [](const char* name) {
+    return ManagedChange{
+        Kind::route,
+        name,
+        fmt::format(R"({{"name":"{}","targets":[{{"endpoint":"e1","model":"m"}}]}})", name),
+        {},
+        "m"};
+  };
+  loops_.call(control(), [&] {
+    staying.spawn(put_and_keep(control_.get(), change("one"), &first));
+    leaving.spawn(put_and_keep(control_.get(), change("two"), &left));
+    staying.spawn(put_and_keep(control_.get(), change("three"), &last));
+    leaving.cancel();
+  });
+  EXPECT_TRUE(eventually([&] { return loops_.call(control(), [&] { return first && last; }); }));
+  loops_.run(control(), staying.close());
+  loops_.run(control(), leaving.close());
+  settle();
+  EXPECT_TRUE(*first);
+  EXPECT_TRUE(*last);
+  ASSERT_TRUE(left);
+  ASSERT_FALSE(*left);
+  EXPECT_EQ(left->error().code, ErrorCode::cancelled);
+  EXPECT_EQ(names(Kind::route), (std::vector<std::string>{"chat", "a", "one", "three"}));
 }
 
 TEST_F(RouteControlTest, WhatAnotherProcessChangesIsFollowed) {
