@@ -208,6 +208,10 @@ Result<std::shared_ptr<Life>> Instance::Impl::try_spawn(Fault& fault) {
   started->address.api_key.value = sys::random_hex(kKeyBytes);
   fault = Fault::permanent;  // What follows would fail the same way again.
   CORRAL_CHECK(services.files.stat(spec.model_file));
+  for (const models::FileIdentity& file : spec.files) {
+    CORRAL_TRY(auto there, services.files.stat(file.path));
+    CORRAL_CHECK(models::check_unchanged(file, there));
+  }
   CORRAL_TRY(auto program, find_llama_server(services.files, spec.settings, services.cache_folder));
   CORRAL_TRY(auto arguments,
              llama_server_arguments(spec, started->address.port, services.physical_cores));

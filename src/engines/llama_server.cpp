@@ -16,6 +16,17 @@ using namespace std::string_view_literals;
 constexpr std::string_view kProgram = "llama-server";
 constexpr unsigned kContextStep = 256;  // the engine rounds each slot up to this
 
+// Where the model lies and how its cache is kept. Devices and layers are always named: the engine's
+// default takes whatever accelerator it finds.
+void add_placement(const InstanceSpec& spec, std::vector<std::string>& arguments) {
+  const bool cpu = spec.device.empty();
+  arguments.insert(arguments.end(),
+                   {"-dev", cpu ? "none" : spec.device, "-ngl",
+                    std::to_string(cpu ? 0 : spec.gpu_layers), "-ctk", spec.cache_type, "-ctv",
+                    spec.cache_type, "--ctx-checkpoints", std::to_string(spec.checkpoints)});
+  if (!spec.repack) arguments.emplace_back("--no-repack");
+}
+
 // Set by Corral, or unfit for an engine behind a gateway.
 constexpr std::array kReservedArguments{"-m"sv,
                                         "--model"sv,
@@ -157,8 +168,12 @@ Result<std::vector<std::string>> llama_server_arguments(const InstanceSpec& spec
       // After SIGTERM a stream ends with its next ping.
       "--sse-ping-interval", "2", "-lv", "3", "--log-colors", "off", "--log-prefix",
       "--log-timestamps"};
+  add_placement(spec, arguments);
   if (spec.purpose == Purpose::embedding) {
     arguments.emplace_back("--embeddings");
+    // Else the engine cuts inputs of different lengths that are computed together, and pools over
+    // the last piece alone: some come out wrong.
+    arguments.emplace_back("--kv-unified");
     if (!spec.own_pooling) arguments.insert(arguments.end(), {"--pooling", "mean"});
   }
   arguments.insert(arguments.end(), settings.extra_arguments.begin(),
@@ -172,6 +187,8 @@ std::map<std::string, std::string> llama_server_environment(
     return steers_engine(entry.first) || looks_secret(entry.first);
   });
   inherited["LLAMA_API_KEY"] = api_key.value;
+  // So that CUDA0 is the first device by its place in the machine, as the driver counts.
+  inherited.try_emplace("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
   // Else its abort handler attaches a debugger to itself.
   inherited["GGML_NO_BACKTRACE"] = "1";
   return inherited;

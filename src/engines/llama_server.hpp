@@ -14,6 +14,7 @@
 
 #include "base/error.hpp"
 #include "config/settings.hpp"
+#include "models/model_list.hpp"
 #include "sys/files.hpp"
 
 namespace corral::engines {
@@ -29,7 +30,13 @@ struct InstanceSpec {
   config::LlamaServerSettings settings;
   unsigned context = 4096;  // tokens a slot
   unsigned slots = 4;
-  bool own_pooling = false;  // the model says how its embeddings are pooled
+  bool own_pooling = false;                 // the model says how its embeddings are pooled
+  std::string device;                       // of the engine's own names: "CUDA0"; empty: the CPU
+  unsigned gpu_layers = 0;                  // that go there
+  std::string cache_type = "f16";           // of keys and values
+  unsigned checkpoints = 2;                 // of each slot, of caches that cannot be rolled back
+  bool repack = true;                       // faster on the CPU, for a copy of some weights
+  std::vector<models::FileIdentity> files;  // as they were taken in: others are not started
   bool operator==(const InstanceSpec&) const = default;
 };
 

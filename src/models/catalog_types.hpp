@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sys/clock.hpp"
@@ -11,6 +13,7 @@ namespace corral::models {
 
 enum class FileRole { weights, projector, adapter, chat_template, license, parameters };
 std::string_view to_string(FileRole role);
+std::optional<FileRole> parse_file_role(std::string_view text);
 
 // One file of a version. Its bytes are a blob; several names and versions may share it.
 struct CatalogFile {

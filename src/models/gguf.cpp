@@ -121,14 +121,70 @@ void sort_by_bytes(std::vector<TensorTypeTotal>& types) {
   });
 }
 
-// The engine rearranges matrices with rows in multiples of 8, but not those it only looks up in.
-bool is_repacked(const RawTensor& tensor, const TensorType& type) {
-  return type.repacked && tensor.shape.size() >= 2 && tensor.shape[1] % 8 == 0 &&
-         tensor.name != "token_embd.weight";
+constexpr std::string_view kEmbedding = "token_embd.weight";
+
+// The engine rearranges matrices with rows in multiples of 8.
+bool may_be_repacked(const RawTensor& tensor, const TensorType& type) {
+  return type.repacked && tensor.shape.size() >= 2 && tensor.shape[1] % 8 == 0;
 }
+
+// "blk.12.attn_q.weight" -> 12.
+std::optional<std::size_t> block_of(std::string_view name) {
+  if (!name.starts_with("blk.")) return std::nullopt;
+  name.remove_prefix(4);
+  const auto number = parse_int(name.substr(0, name.find('.')));
+  if (!number || *number < 0 || *number >= static_cast<std::int64_t>(kMaxBlocks)) return {};
+  return static_cast<std::size_t>(*number);
+}
+
+// Tells where the bytes belong, and whether the engine makes a copy of them.
+class PlaceSums {
+ public:
+  explicit PlaceSums(GgufMetadata& out) : out_(out) {}
+
+  void add(const RawTensor& tensor, const TensorType& type, std::uint64_t bytes) {
+    const std::uint64_t copied = may_be_repacked(tensor, type) ? bytes : 0;
+    if (tensor.name == kEmbedding) {
+      // Looked up row by row, so there is no copy, unless it is the output layer as well.
+      embedding_ = bytes;
+      embedding_copied_ = copied;
+      return;
+    }
+    out_.repacked_bytes += copied;
+    WeightPlaces& places = out_.places;
+    if (const auto block = block_of(tensor.name)) {
+      if (places.blocks.size() <= *block) {
+        places.blocks.resize(*block + 1);
+        places.repacked.resize(*block + 1);
+      }
+      places.blocks[*block] += bytes;
+      places.repacked[*block] += copied;
+    } else if (tensor.name.starts_with("output")) {
+      has_output_ = has_output_ || tensor.name == "output.weight";
+      places.output += bytes;
+      places.output_repacked += copied;
+    }
+  }
+
+  // Split models keep the embedding and the output layer in any of their parts; only a file that
+  // stands alone tells that it has no output layer.
+  void finish() {
+    if (has_output_ || embedding_ == 0 || out_.split.count > 1) return;
+    out_.places.shared_output = true;
+    out_.places.output += embedding_;
+    out_.places.output_repacked += embedding_copied_;
+    out_.repacked_bytes += embedding_copied_;
+  }
+
+ private:
+  GgufMetadata& out_;
+  std::uint64_t embedding_ = 0, embedding_copied_ = 0;
+  bool has_output_ = false;
+};
 
 Result<void> add_tensors(const GgufHeader& header, KeepTensors keep, GgufMetadata& out) {
   std::map<std::string_view, TensorTypeTotal> totals;
+  PlaceSums places(out);
   for (const RawTensor& tensor : header.tensors) {
     const auto type = tensor_type(tensor.type);
     if (!type) {
@@ -146,15 +202,39 @@ Result<void> add_tensors(const GgufHeader& header, KeepTensors keep, GgufMetadat
     out.tensor_bytes += sized.bytes;
     if (out.tensor_bytes > header.file_bytes) return damaged("its tensors lie over each other");
     out.parameters += sized.elements;
-    if (is_repacked(tensor, *type)) out.repacked_bytes += sized.bytes;
+    places.add(tensor, *type, sized.bytes);
     if (keep == KeepTensors::yes) {
       out.tensors.push_back({printable(tensor.name), std::string(type->name), tensor.shape,
                              sized.begin, sized.bytes});
     }
   }
+  places.finish();
   out.tensor_count = header.tensors.size();
   for (auto& [name, total] : totals) out.types.push_back(std::move(total));
   sort_by_bytes(out.types);
+  return {};
+}
+
+// Blocks that keep a state of fixed size instead of keys and values (Mamba and its kin): one row of
+// the last inputs and one of the state itself, as 32-bit numbers (llama-hparams.cpp of llama.cpp).
+Result<void> add_recurrent(const Fields& fields, GgufMetadata& out) {
+  CORRAL_TRY(const auto inner, fields.own_number("ssm.inner_size", kMaxWidth));
+  if (inner == 0) return {};
+  CORRAL_TRY(const auto kernel, fields.own_number("ssm.conv_kernel", kMaxWidth));
+  CORRAL_TRY(const auto state, fields.own_number("ssm.state_size", kMaxWidth));
+  CORRAL_TRY(const auto groups, fields.own_number("ssm.group_count", kMaxWidth));
+  CORRAL_TRY(const auto interval, fields.own_number("full_attention_interval", kMaxBlocks));
+  const bool all = out.heads == 0;
+  std::uint64_t recurrent = 0;
+  for (std::size_t block = 0; block < out.kv_heads.size(); ++block) {
+    if (interval > 1 && (block + 1) % interval != 0) out.kv_heads[block] = 0;
+    if (all || out.kv_heads[block] == 0) ++recurrent;
+  }
+  const double inputs = (kernel == 0 ? 0.0 : static_cast<double>(kernel - 1)) *
+                        static_cast<double>(inner + 2 * groups * state);
+  const double bytes = 4.0 * static_cast<double>(recurrent) *
+                       (inputs + static_cast<double>(state) * static_cast<double>(inner));
+  out.state_bytes = static_cast<std::uint64_t>(std::min(bytes, 1e18));
   return {};
 }
 
@@ -169,7 +249,16 @@ Result<void> add_attention(const Fields& fields, GgufMetadata& out) {
   out.value_length = static_cast<std::uint32_t>(value);
   CORRAL_TRY(const auto window, fields.own_number("attention.sliding_window", kMaxContext, 0));
   out.sliding_window = static_cast<std::uint32_t>(window);
-  return {};
+  CORRAL_TRY(const auto sliding_key, fields.own_number("attention.key_length_swa", kMaxWidth));
+  CORRAL_TRY(const auto sliding_value, fields.own_number("attention.value_length_swa", kMaxWidth));
+  out.sliding_key_length = static_cast<std::uint32_t>(sliding_key);
+  out.sliding_value_length = static_cast<std::uint32_t>(sliding_value);
+  // With latent attention (DeepSeek) only the compressed keys are kept.
+  if (fields.own("attention.key_length_mla") != nullptr) out.value_length = 0;
+  // The last blocks may use the cache of earlier ones.
+  CORRAL_TRY(const auto shared, fields.own_number("attention.shared_kv_layers", out.blocks));
+  std::fill_n(out.kv_heads.rbegin(), shared, 0u);
+  return add_recurrent(fields, out);
 }
 
 void add_sliding(const Fields& fields, GgufMetadata& out) {
@@ -246,6 +335,18 @@ void add_quantization(const Fields& fields, GgufMetadata& out) {
   if (out.quantization.empty() && !out.types.empty()) out.quantization = out.types.front().type;
 }
 
+void add_places(const WeightPlaces& next, WeightPlaces& out) {
+  const std::size_t blocks = std::max(out.blocks.size(), next.blocks.size());
+  out.blocks.resize(blocks);
+  out.repacked.resize(blocks);
+  for (std::size_t i = 0; i < next.blocks.size(); ++i) {
+    out.blocks[i] += next.blocks[i];
+    out.repacked[i] += next.repacked[i];
+  }
+  out.output += next.output;
+  out.output_repacked += next.output_repacked;
+}
+
 // Adds what the part `next` holds to the model of the parts before it.
 Result<void> add_part(GgufMetadata next, std::size_t index, std::size_t count, GgufMetadata& out) {
   if (next.split.count != count || next.split.number != index) {
@@ -262,6 +363,7 @@ Result<void> add_part(GgufMetadata next, std::size_t index, std::size_t count, G
   out.tensor_count += next.tensor_count;
   out.file_bytes += next.file_bytes;
   std::ranges::move(next.tensors, std::back_inserter(out.tensors));
+  add_places(next.places, out.places);
   for (TensorTypeTotal& total : next.types) {
     const auto same = std::ranges::find(out.types, total.type, &TensorTypeTotal::type);
     if (same == out.types.end()) {

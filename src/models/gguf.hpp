@@ -46,6 +46,19 @@ struct SplitPosition {
   std::uint64_t tensors_in_all = 0;  // 0: not said
 };
 
+// Which layers the bytes of all tensors belong to: layers can go to different devices. A model
+// without an output layer of its own uses the embedding for it; it then counts as both, if they
+// come to lie in different memory.
+struct WeightPlaces {
+  std::vector<std::uint64_t> blocks;    // bytes of each block
+  std::vector<std::uint64_t> repacked;  // of them, those that the CPU engine copies
+  std::uint64_t output = 0;
+  std::uint64_t output_repacked = 0;
+  bool shared_output = false;  // the output layer is the embedding
+
+  bool operator==(const WeightPlaces&) const = default;
+};
+
 struct GgufMetadata {
   std::uint32_t version = 0;
   std::string architecture;  // "llama"
@@ -66,15 +79,19 @@ struct GgufMetadata {
   std::uint32_t heads = 0;
   std::vector<std::uint32_t> kv_heads;  // one a block (some architectures differ by block)
   std::uint32_t key_length = 0;         // elements a head
-  std::uint32_t value_length = 0;
+  std::uint32_t value_length = 0;       // 0: the values are a view of the keys
   std::uint32_t experts = 0;
   std::uint32_t experts_used = 0;
-  std::uint32_t sliding_window = 0;  // tokens; 0: every block looks at everything
-  std::vector<bool> sliding;         // one a block; empty: none
+  std::uint32_t sliding_window = 0;      // tokens; 0: every block looks at everything
+  std::vector<bool> sliding;             // one a block; empty: none
+  std::uint32_t sliding_key_length = 0;  // elements a head of sliding blocks; 0: as the others
+  std::uint32_t sliding_value_length = 0;
+  std::uint64_t state_bytes = 0;  // what recurrent blocks keep for each slot
   std::uint64_t tensor_count = 0;
   std::uint64_t tensor_bytes = 0;
   std::uint64_t repacked_bytes = 0;  // of them, those that the CPU engine copies (see TensorType)
   std::uint64_t file_bytes = 0;      // of all files
+  WeightPlaces places;
   SplitPosition split;
   std::vector<TensorTypeTotal> types;  // most bytes first
   std::vector<TensorInfo> tensors;     // only when asked for

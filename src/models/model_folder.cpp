@@ -11,8 +11,12 @@
 namespace corral::models {
 
 ModelFolder::ModelFolder(sys::Files& files, const sys::Clock& clock, std::vector<sys::Path> folders,
-                         Aliases aliases)
-    : files_(files), clock_(clock), folders_(std::move(folders)), aliases_(std::move(aliases)) {}
+                         Aliases aliases, ModelIndex* index)
+    : files_(files),
+      clock_(clock),
+      folders_(std::move(folders)),
+      aliases_(std::move(aliases)),
+      index_(index) {}
 
 void ModelFolder::set_aliases(Aliases aliases) { aliases_ = std::move(aliases); }
 
@@ -45,14 +49,53 @@ ModelEntry ModelFolder::read(ModelEntry found) {
   }
   if (!found.problem) {
     found.state = ModelState::usable;
+    if (index_ != nullptr) unsaved_.push_back({found.files, found.metadata});
   } else {
     found.state = is_fresh(found) ? ModelState::incomplete : ModelState::unusable;
   }
   return found;
 }
 
+// What was known when the program ended. An index that cannot be read costs time, no more.
+void ModelFolder::load_index(std::vector<std::string>& warnings) {
+  if (index_ == nullptr || index_loaded_) return;
+  auto known = index_->load();
+  if (!known) {
+    warnings.push_back("the index of the models folder cannot be read, so all files are: " +
+                       known.error().describe());
+    return;
+  }
+  index_loaded_ = true;
+  for (IndexedModel& model : *known) {
+    ModelEntry entry;
+    entry.files = std::move(model.files);
+    entry.metadata = std::move(model.metadata);
+    entry.state = ModelState::usable;
+    sys::Path first = entry.files.front().path;
+    known_.try_emplace(std::move(first), std::move(entry));
+  }
+}
+
+void ModelFolder::save_index(const std::map<sys::Path, ModelEntry>& known,
+                             std::vector<std::string>& warnings) {
+  if (index_ == nullptr) return;
+  std::vector<sys::Path> gone;
+  for (const auto& [path, entry] : known_) {
+    if (!known.contains(path)) gone.push_back(path);
+  }
+  if (unsaved_.empty() && gone.empty()) return;
+  auto saved = index_->save(unsaved_, gone);
+  if (saved) {
+    unsaved_.clear();
+  } else {
+    warnings.push_back("the index of the models folder cannot be written: " +
+                       saved.error().describe());
+  }
+}
+
 Result<Snapshot> ModelFolder::scan() {
   std::vector<std::string> warnings;
+  load_index(warnings);
   std::vector<ModelEntry> entries;
   for (const sys::Path& folder : folders_) {
     auto found = walk_models(files_, folder, warnings);
@@ -78,6 +121,7 @@ Result<Snapshot> ModelFolder::scan() {
                             model.metadata->type != "mmproj" && model.metadata->type != "adapter");
     if (stands_alone) models.push_back(std::move(model));
   }
+  save_index(known, warnings);
   known_ = std::move(known);
   for (const auto& [alias, name] : aliases_) {
     const bool taken = std::ranges::find(models, alias, &ModelEntry::name) != models.end();

@@ -7,7 +7,8 @@
 //
 // A scan costs one look at each folder: a file with the size, time and inode of the last scan is
 // not read again. A file that cannot be read but was written to a moment ago is `incomplete`, so
-// that a download in progress is not reported as damage.
+// that a download in progress is not reported as damage. With an index (model_index.hpp) that holds
+// over restarts too.
 //
 // Thread rule: one thread at a time; it blocks, so run it on a pool. Snapshots are immutable.
 // Example:
@@ -23,6 +24,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "models/model_index.hpp"
 #include "models/model_list.hpp"
 #include "sys/clock.hpp"
 #include "sys/files.hpp"
@@ -36,7 +38,7 @@ class ModelFolder {
  public:
   // Where two folders hold a model of one name, the earlier folder's keeps it.
   ModelFolder(sys::Files& files, const sys::Clock& clock, std::vector<sys::Path> folders,
-              Aliases aliases = {});
+              Aliases aliases = {}, ModelIndex* index = nullptr);
 
   // Holds from the next scan on.
   void set_aliases(Aliases aliases);
@@ -46,6 +48,8 @@ class ModelFolder {
 
  private:
   ModelEntry read(ModelEntry found);
+  void load_index(std::vector<std::string>& warnings);
+  void save_index(const std::map<sys::Path, ModelEntry>& known, std::vector<std::string>& warnings);
   bool is_fresh(const ModelEntry& entry) const;
 
   sys::Files& files_;
@@ -53,6 +57,9 @@ class ModelFolder {
   std::vector<sys::Path> folders_;
   Aliases aliases_;
   std::map<sys::Path, ModelEntry> known_;  // of the last scan, by first file
+  ModelIndex* index_;                      // may be null
+  bool index_loaded_ = false;
+  std::vector<IndexedModel> unsaved_;  // read in this scan, or when saving failed
 };
 
 }  // namespace corral::models

@@ -1,5 +1,7 @@
 #include "models/model_list.hpp"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -15,6 +17,17 @@ bool same(const ModelEntry& a, const ModelEntry& b) {
 }
 
 }  // namespace
+
+Result<void> check_unchanged(const FileIdentity& then, const sys::FileInfo& now) {
+  const bool same =
+      now.size == then.size && now.modified == then.modified && now.inode == then.inode;
+  if (same) return {};
+  return fail(ErrorCode::conflict, fmt::format("the file {} was changed since it was taken in",
+                                               then.path.filename().string()))
+      .hint(
+          "`corral verify` tells whether its bytes are still the right ones; pull the model "
+          "again if not");
+}
 
 ModelList::ModelList(std::vector<ModelEntry> entries, Aliases aliases,
                      std::vector<std::string> warnings)

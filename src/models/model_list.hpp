@@ -32,6 +32,10 @@ struct FileIdentity {
   bool operator==(const FileIdentity&) const = default;
 };
 
+// Is `now` still the file that `then` was? The device is not looked at: its number may change when
+// the machine restarts. conflict when not, saying what happened.
+Result<void> check_unchanged(const FileIdentity& then, const sys::FileInfo& now);
+
 enum class ModelState {
   usable,
   incomplete,  // not readable, but written to a moment ago: look again soon
@@ -47,6 +51,8 @@ struct ModelEntry {
   ModelState state = ModelState::unusable;
   std::shared_ptr<const GgufMetadata> metadata;  // set when usable
   std::optional<Error> problem;                  // set when not
+  std::int64_t version = 0;                      // in the catalog; 0: of the models folder
+  std::string origin;                            // of those in the catalog: where it came from
 
   bool usable() const { return state == ModelState::usable; }
 };
@@ -60,6 +66,7 @@ class ModelList {
   ModelList(std::vector<ModelEntry> entries, Aliases aliases, std::vector<std::string> warnings);
 
   const std::vector<ModelEntry>& entries() const { return entries_; }  // sorted by name
+  const Aliases& aliases() const { return aliases_; }
   const std::vector<std::string>& warnings() const { return warnings_; }
 
   // By name, then alias, then either without regard to case, then all of that without a trailing
@@ -73,8 +80,10 @@ class ModelList {
   // disk changes any more.
   bool has_incomplete() const;
 
- private:
+  // By its very name.
   const ModelEntry* find_exact(std::string_view name) const;
+
+ private:
   const ModelEntry* find_any_case(std::string_view name) const;
 
   std::vector<ModelEntry> entries_;

@@ -81,7 +81,7 @@ Actions InstanceMachine::spawn_failed(Time now, Error reason, Fault fault) {
 Actions InstanceMachine::health(Time now, Health answer) {
   if (state_ == InstanceState::starting) {
     if (answer != Health::ok) {
-      poll_delay_ = std::min(policy_.slowest_poll, poll_delay_ * 3 / 2);
+      poll_delay_ = std::min(policy_.slowest_poll, poll_delay_ * 11 / 10);
       poll_after(now, poll_delay_);
       return {};
     }

@@ -37,10 +37,13 @@ struct InstancePolicy {
   Duration stop_timeout{5'000};     // from SIGTERM to SIGKILL
   Duration restart_backoff{500};    // after the first crash; doubles with each in a row
   Duration restart_backoff_max{30'000};
-  unsigned restart_limit = 3;       // crashes in a row until `failed`; 0 counts as 1
-  Duration healthy_after{60'000};   // so long ready: earlier crashes are forgotten
-  Duration first_poll{10};          // health checks while starting begin so close together,
-  Duration slowest_poll{250};       // and slow down to this
+  unsigned restart_limit = 3;      // crashes in a row until `failed`; 0 counts as 1
+  Duration healthy_after{60'000};  // so long ready: earlier crashes are forgotten
+  // Health checks while starting begin so close together, and slow down to a tenth of the time that
+  // it takes, but no more than to slowest_poll. What is waited longer is lost for the first
+  // request.
+  Duration first_poll{10};
+  Duration slowest_poll{250};
   Duration health_interval{5'000};  // between health checks while ready
   unsigned health_failures = 6;     // unanswered in a row until it counts as hung
   unsigned port_retries = 10;       // other ports tried when one is taken

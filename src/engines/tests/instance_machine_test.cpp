@@ -83,7 +83,7 @@ TEST_F(InstanceMachineTest, StartsPollsAndBecomesReady) {
 TEST_F(InstanceMachineTest, PollsSlowDown) {
   start_process();
   std::vector<std::chrono::nanoseconds> gaps;
-  for (int i = 0; i < 14; ++i) {
+  for (int i = 0; i < 40; ++i) {
     auto before = now();
     ASSERT_EQ(next(), Kinds{ActionKind::check_health});
     gaps.push_back(now() - before);
@@ -92,7 +92,7 @@ TEST_F(InstanceMachineTest, PollsSlowDown) {
     machine_.health(now(), i % 2 == 0 ? Health::loading : Health::unanswered);
   }
   EXPECT_EQ(gaps.front(), 10ms);
-  EXPECT_EQ(gaps[1], 15ms);
+  EXPECT_EQ(gaps[1], 11ms);  // a tenth more each time: never late by more than that
   EXPECT_EQ(gaps.back(), 250ms);
   EXPECT_TRUE(std::ranges::is_sorted(gaps));
 }

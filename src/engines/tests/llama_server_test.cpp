@@ -53,6 +53,7 @@ TEST(LlamaServerArguments, EverythingIsSaidExplicitly) {
   for (const char* flag : {"--no-ui", "--metrics", "--no-cors-credentials", "--offline"})
     EXPECT_TRUE(has(arguments, flag)) << flag;
   EXPECT_FALSE(has(arguments, "--embeddings"));
+  EXPECT_FALSE(has(arguments, "--kv-unified"));
   EXPECT_FALSE(has(arguments, "--pooling"));
 }
 
@@ -90,6 +91,7 @@ TEST(LlamaServerArguments, Embeddings) {
   embedding.context = 512;
   auto arguments = llama_server_arguments(embedding, 1, 2).value();
   EXPECT_TRUE(has(arguments, "--embeddings"));
+  EXPECT_TRUE(has(arguments, "--kv-unified"));
   EXPECT_EQ(value_of(arguments, "--pooling"), "mean");
   EXPECT_EQ(value_of(arguments, "-ub"), "512");  // a whole input in one step
 
@@ -131,8 +133,35 @@ TEST(LlamaServerEnvironment, NothingSteersTheEngineAndNoSecretOfOursIsHandedOn) 
                                                              {"HOME", "/root"},
                                                              {"LANG", "C"},
                                                              {"CUDA_VISIBLE_DEVICES", "0"},
+                                                             {"CUDA_DEVICE_ORDER", "PCI_BUS_ID"},
                                                              {"GGML_NO_BACKTRACE", "1"},
                                                              {"LLAMA_API_KEY", "generated"}}));
+}
+
+TEST(LlamaServerArguments, TheCpuIsNamedToo) {
+  auto arguments = llama_server_arguments(spec(), 1, 8).value();
+  EXPECT_EQ(value_of(arguments, "-dev"), "none");
+  EXPECT_EQ(value_of(arguments, "-ngl"), "0");
+  EXPECT_EQ(value_of(arguments, "-ctk"), "f16");
+  EXPECT_EQ(value_of(arguments, "-ctv"), "f16");
+  EXPECT_EQ(value_of(arguments, "--ctx-checkpoints"), "2");
+  EXPECT_FALSE(has(arguments, "--no-repack"));
+}
+
+TEST(LlamaServerArguments, WhatThePlanDecided) {
+  InstanceSpec planned = spec();
+  planned.device = "CUDA1";
+  planned.gpu_layers = 20;
+  planned.cache_type = "q8_0";
+  planned.checkpoints = 5;
+  planned.repack = false;
+  auto arguments = llama_server_arguments(planned, 1, 8).value();
+  EXPECT_EQ(value_of(arguments, "-dev"), "CUDA1");
+  EXPECT_EQ(value_of(arguments, "-ngl"), "20");
+  EXPECT_EQ(value_of(arguments, "-ctk"), "q8_0");
+  EXPECT_EQ(value_of(arguments, "-ctv"), "q8_0");
+  EXPECT_EQ(value_of(arguments, "--ctx-checkpoints"), "5");
+  EXPECT_TRUE(has(arguments, "--no-repack"));
 }
 
 class FindLlamaServerTest : public testing::Test {

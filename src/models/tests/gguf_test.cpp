@@ -169,10 +169,87 @@ TEST(Gguf, CountsRepackedMatricesOnly) {
       .tensor("token_embd.weight", {32, 8}, 2, 144)  // only looked up in
       .tensor("a", {32, 8}, 2, 144)
       .tensor("b", {32, 7}, 2, 126)  // rows not in eights
-      .tensor("c", {32}, 2, 18);     // no matrix
+      .tensor("c", {32}, 2, 18)      // no matrix
+      .tensor("output.weight", {32, 8}, 2, 144);
   const auto model = read(writer.file());
   ASSERT_TRUE(model);
+  EXPECT_EQ(model->repacked_bytes, 288u);
+  EXPECT_FALSE(model->places.shared_output);
+}
+
+TEST(Gguf, AnEmbeddingThatIsTheOutputLayerIsCopiedForIt) {
+  GgufWriter writer;
+  writer.string("general.architecture", "llama")
+      .tensor("token_embd.weight", {32, 8}, 2, 144)
+      .tensor("output_norm.weight", {32}, 0, 128);
+  const auto model = read(writer.file());
+  ASSERT_TRUE(model);
+  EXPECT_TRUE(model->places.shared_output);
+  EXPECT_EQ(model->places.output, 144u + 128);
+  EXPECT_EQ(model->places.output_repacked, 144u);
   EXPECT_EQ(model->repacked_bytes, 144u);
+}
+
+TEST(Gguf, TellsWhichLayersTheBytesBelongTo) {
+  GgufWriter writer;
+  writer.string("general.architecture", "llama")
+      .tensor("token_embd.weight", {32, 8}, 8, 272)
+      .tensor("blk.2.attn_q.weight", {32, 8}, 2, 144)
+      .tensor("blk.0.attn_q.weight", {32, 8}, 2, 144)
+      .tensor("blk.0.attn_norm.weight", {32}, 0, 128)
+      .tensor("blk.99999.odd", {32}, 0, 128)  // not a block that can be
+      .tensor("blk.x.odd", {32}, 0, 128)
+      .tensor("rope_freqs.weight", {32}, 0, 128)
+      .tensor("output_norm.weight", {32}, 0, 128)
+      .tensor("output.weight", {32, 8}, 8, 272);
+  const auto model = read(writer.file());
+  ASSERT_TRUE(model) << model.error().describe();
+  EXPECT_EQ(model->places.blocks, (std::vector<std::uint64_t>{272, 0, 144}));
+  EXPECT_EQ(model->places.repacked, (std::vector<std::uint64_t>{144, 0, 144}));
+  EXPECT_EQ(model->places.output, 400u);
+  EXPECT_EQ(model->places.output_repacked, 0u);
+}
+
+TEST(Gguf, ReadsWhatRecurrentBlocksKeep) {
+  const auto hybrid = [](std::uint32_t interval) {
+    GgufWriter writer;
+    writer.string("general.architecture", "qwen3next")
+        .number("qwen3next.block_count", 4)
+        .number("qwen3next.attention.head_count", 4)
+        .number("qwen3next.attention.head_count_kv", 2)
+        .number("qwen3next.ssm.inner_size", 64)
+        .number("qwen3next.ssm.state_size", 16)
+        .number("qwen3next.ssm.conv_kernel", 4)
+        .number("qwen3next.ssm.group_count", 2);
+    if (interval != 0) writer.number("qwen3next.full_attention_interval", interval);
+    return read(writer.file());
+  };
+  const auto model = hybrid(4);
+  ASSERT_TRUE(model) << model.error().describe();
+  EXPECT_EQ(model->kv_heads, (std::vector<std::uint32_t>{0, 0, 0, 2}));
+  EXPECT_EQ(model->state_bytes, 4u * 3 * (3 * (64 + 2 * 2 * 16) + 16 * 64));
+  EXPECT_EQ(hybrid(0)->state_bytes, 0u);  // no block is known to be recurrent
+}
+
+TEST(Gguf, ReadsCachesThatAreSmallerThanUsual) {
+  GgufWriter writer;
+  writer.string("general.architecture", "deepseek2")
+      .number("deepseek2.block_count", 3)
+      .number("deepseek2.attention.head_count", 4)
+      .number("deepseek2.attention.head_count_kv", 1)
+      .number("deepseek2.attention.key_length", 576)
+      .number("deepseek2.attention.value_length", 512)
+      .number("deepseek2.attention.key_length_mla", 192)
+      .number("deepseek2.attention.key_length_swa", 64)
+      .number("deepseek2.attention.value_length_swa", 32)
+      .number("deepseek2.attention.shared_kv_layers", 2);
+  const auto model = read(writer.file());
+  ASSERT_TRUE(model) << model.error().describe();
+  EXPECT_EQ(model->key_length, 576u);
+  EXPECT_EQ(model->value_length, 0u);
+  EXPECT_EQ(model->sliding_key_length, 64u);
+  EXPECT_EQ(model->sliding_value_length, 32u);
+  EXPECT_EQ(model->kv_heads, (std::vector<std::uint32_t>{1, 0, 0}));
 }
 
 TEST(Gguf, LooksUpNamesOfTypes) {

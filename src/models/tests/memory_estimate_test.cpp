@@ -70,7 +70,7 @@ TEST(MemoryEstimate, AgreesWithWhatWasMeasured) {
     const auto got = estimate_memory(
         row.model,
         {.context = row.context, .slots = 1, .batch = 512, .keys = row.cache, .values = row.cache});
-    EXPECT_NEAR(got.kv_cache / kMiB, row.kv, 0.1) << row.what << " " << row.context;
+    EXPECT_NEAR(got.host.kv_cache / kMiB, row.kv, 0.1) << row.what << " " << row.context;
     EXPECT_NEAR(got.total() / kMiB, row.predicted, 1.0) << row.what << " " << row.context;
     EXPECT_LT(std::abs(got.total() / kMiB - row.resident) / row.resident, 0.06)
         << row.what << " " << row.context;
@@ -89,15 +89,16 @@ TEST(MemoryEstimate, SlidingBlocksOfFourSlotsDependOnSharing) {
   model.sliding_window = 512;
   model.sliding.assign(10, true);
   MemoryRequest request{.context = 4096, .slots = 4, .batch = 512};
-  EXPECT_DOUBLE_EQ(estimate_memory(model, request).kv_cache / kMiB, 40.0);
+  EXPECT_DOUBLE_EQ(estimate_memory(model, request).host.kv_cache / kMiB, 40.0);
   request.unified_cache = true;
-  EXPECT_DOUBLE_EQ(estimate_memory(model, request).kv_cache / kMiB, 25.0);
+  EXPECT_DOUBLE_EQ(estimate_memory(model, request).host.kv_cache / kMiB, 25.0);
 }
 
 TEST(MemoryEstimate, ComputeGrowsWithTheBatch) {
   const auto model = shaped(358, 12, 1024, 16, 16, 2688);
   const auto at = [&](std::uint64_t batch) {
-    return estimate_memory(model, {.context = 2048, .slots = 1, .batch = batch}).compute / kMiB;
+    return estimate_memory(model, {.context = 2048, .slots = 1, .batch = batch}).host.compute /
+           kMiB;
   };
   EXPECT_NEAR(at(128), 6.6, 0.1);
   EXPECT_NEAR(at(512), 26.5, 0.1);
@@ -108,7 +109,7 @@ TEST(MemoryEstimate, WithoutFlashAttentionTheScoresAreKept) {
   const auto model = shaped(358, 12, 1024, 16, 16, 2688);
   const auto got = estimate_memory(
       model, {.context = 16384, .slots = 1, .batch = 512, .flash_attention = false});
-  EXPECT_NEAR(got.compute / kMiB, 558, 10);
+  EXPECT_NEAR(got.host.compute / kMiB, 558, 10);
 }
 
 TEST(MemoryEstimate, PromptCacheAndOutputAreCounted) {
@@ -116,10 +117,10 @@ TEST(MemoryEstimate, PromptCacheAndOutputAreCounted) {
   const auto one = estimate_memory(model, {.context = 256, .slots = 1, .batch = 64});
   const auto four =
       estimate_memory(model, {.context = 256, .slots = 4, .batch = 64, .prompt_cache = 1 << 20});
-  EXPECT_EQ(one.output * 4, four.output);
-  EXPECT_EQ(one.kv_cache * 4, four.kv_cache);
-  EXPECT_EQ(four.prompt_cache, 1u << 20);
-  EXPECT_EQ(four.total(), four.private_bytes() + four.weights);
+  EXPECT_EQ(one.host.output * 4, four.host.output);
+  EXPECT_EQ(one.host.kv_cache * 4, four.host.kv_cache);
+  EXPECT_EQ(four.host.prompt_cache, 1u << 20);
+  EXPECT_EQ(four.total(), four.host.private_bytes() + four.host.weights);
 }
 
 TEST(MemoryEstimate, HostileFiguresDoNotWrap) {
@@ -129,7 +130,7 @@ TEST(MemoryEstimate, HostileFiguresDoNotWrap) {
   const auto got = estimate_memory(
       model, {.context = std::numeric_limits<std::uint64_t>::max(), .slots = 1u << 31});
   EXPECT_EQ(got.total(), std::numeric_limits<std::uint64_t>::max());
-  EXPECT_GT(got.kv_cache, 1ull << 62);
+  EXPECT_GT(got.host.kv_cache, 1ull << 62);
 }
 
 TEST(MemoryEstimate, KnowsTheSizeOfEachCacheType) {
@@ -142,6 +143,123 @@ TEST(MemoryEstimate, KnowsTheSizeOfEachCacheType) {
   EXPECT_EQ(cache_bytes(q4_1), 20.0 / 32);
   EXPECT_EQ(cache_bytes(q4_0), 18.0 / 32);
   EXPECT_EQ(cache_bytes(iq4_nl), 18.0 / 32);
+}
+
+// Four blocks of 100 MiB, of which the CPU copies 80, an output layer of 50 and an embedding of 50.
+GgufMetadata placed() {
+  auto out = shaped(500, 4, 1024, 16, 4, 2816);
+  const auto mib = [](double value) { return static_cast<std::uint64_t>(value * kMiB); };
+  out.places.blocks.assign(4, mib(100));
+  out.places.repacked.assign(4, mib(80));
+  out.places.output = mib(50);
+  out.places.output_repacked = mib(40);
+  out.repacked_bytes = mib(360);
+  return out;
+}
+
+MemoryEstimate offloaded(const GgufMetadata& model, std::uint64_t layers) {
+  return estimate_memory(model, {.context = 2048, .slots = 2, .batch = 256, .gpu_layers = layers});
+}
+
+TEST(MemoryEstimate, WithoutAnAcceleratorAllIsOnTheHost) {
+  const auto got = offloaded(placed(), 0);
+  EXPECT_EQ(got.device, MemoryParts{});
+  EXPECT_DOUBLE_EQ(got.host.weights / kMiB, 500);
+  EXPECT_DOUBLE_EQ(got.host.repacked / kMiB, 360);
+  EXPECT_EQ(got.total(), got.host.total());
+}
+
+TEST(MemoryEstimate, TheOutputLayerGoesFirstThenTheLastBlocks) {
+  const auto one = offloaded(placed(), 1);
+  EXPECT_DOUBLE_EQ(one.device.weights / kMiB, 50);
+  EXPECT_DOUBLE_EQ(one.host.weights / kMiB, 450);
+  EXPECT_DOUBLE_EQ(one.host.repacked / kMiB, 320);
+  EXPECT_EQ(one.device.kv_cache, 0u);
+  EXPECT_EQ(one.device.compute, one.host.compute);
+  const auto three = offloaded(placed(), 3);
+  EXPECT_DOUBLE_EQ(three.device.weights / kMiB, 250);
+  EXPECT_DOUBLE_EQ(three.host.weights / kMiB, 250);
+  EXPECT_DOUBLE_EQ(three.host.repacked / kMiB, 160);
+  EXPECT_EQ(three.device.kv_cache, three.host.kv_cache);
+  EXPECT_GT(three.device.program, 0u);
+}
+
+TEST(MemoryEstimate, WithAllLayersAwayTheHostKeepsTheEmbedding) {
+  const auto all = offloaded(placed(), 5);
+  EXPECT_DOUBLE_EQ(all.device.weights / kMiB, 450);
+  EXPECT_DOUBLE_EQ(all.host.weights / kMiB, 50);
+  EXPECT_EQ(all.host.repacked, 0u);
+  EXPECT_EQ(all.host.kv_cache, 0u);
+  EXPECT_LT(all.host.compute, all.device.compute);
+  EXPECT_EQ(offloaded(placed(), 99), all);
+  EXPECT_EQ(all_layers(placed()), 5u);
+}
+
+TEST(MemoryEstimate, ASharedEmbeddingIsCopied) {
+  auto model = placed();
+  model.places.shared_output = true;
+  const auto all = offloaded(model, 5);
+  EXPECT_DOUBLE_EQ(all.device.weights / kMiB, 450);
+  EXPECT_DOUBLE_EQ(all.host.weights / kMiB, 100);
+}
+
+TEST(MemoryEstimate, WithoutTheRearrangedCopy) {
+  const auto got = estimate_memory(placed(), {.context = 2048, .repack = false});
+  EXPECT_EQ(got.host.repacked, 0u);
+}
+
+TEST(MemoryEstimate, TheProjectorLiesWithTheLayers) {
+  const auto model = placed();
+  EXPECT_EQ(estimate_memory(model, {.projector = 7}).host.projector, 7u);
+  const auto away = estimate_memory(model, {.projector = 7, .gpu_layers = 5});
+  EXPECT_EQ(away.host.projector, 0u);
+  EXPECT_EQ(away.device.projector, 7u);
+}
+
+TEST(MemoryEstimate, CheckpointsAreOfWhatForgets) {
+  auto model = shaped(200, 4, 768, 4, 1, 2048);
+  MemoryRequest request{.context = 4096, .slots = 2, .batch = 256, .checkpoints = 3};
+  EXPECT_EQ(estimate_memory(model, request).host.checkpoints, 0u);
+  model.sliding_window = 512;
+  model.sliding = {true, true, true, false};
+  const auto got = estimate_memory(model, request).host;
+  const double sliding = 3.0 * 2 * 768 * (192 * 4);  // blocks, slots, cells, bytes
+  EXPECT_EQ(got.checkpoints, static_cast<std::uint64_t>(sliding) * 3);
+}
+
+TEST(MemoryEstimate, RecurrentBlocksKeepAStateForEachSlot) {
+  auto model = shaped(200, 4, 768, 4, 1, 2048);
+  model.kv_heads.assign(4, 0);
+  model.state_bytes = 1000;
+  const auto got = estimate_memory(model, {.context = 4096, .slots = 3, .checkpoints = 2});
+  EXPECT_EQ(got.host.kv_cache, 3000u);
+  EXPECT_EQ(got.host.checkpoints, 6000u);
+  const auto half =
+      estimate_memory(model, {.context = 4096, .slots = 3, .checkpoints = 2, .gpu_layers = 3});
+  EXPECT_EQ(half.device.kv_cache, 1500u);
+  EXPECT_EQ(half.host.kv_cache, 1500u);
+}
+
+TEST(MemoryEstimate, SlidingBlocksMayHaveHeadsOfTheirOwn) {
+  auto model = shaped(200, 2, 512, 4, 1, 2048);
+  model.sliding_window = 256;
+  model.sliding = {true, false};
+  model.sliding_key_length = 64;
+  const auto got = estimate_memory(model, {.context = 4096, .slots = 1, .batch = 256});
+  EXPECT_EQ(got.host.kv_cache, 512u * (64 + 128) * 2 + 4096u * (128 + 128) * 2);
+}
+
+TEST(MemoryEstimate, CacheTypesHaveTheEnginesNames) {
+  for (const char* name :
+       {"f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"}) {
+    const auto type = parse_cache_type(name);
+    ASSERT_TRUE(type) << name;
+    EXPECT_EQ(to_string(*type), name);
+  }
+  EXPECT_FALSE(parse_cache_type("q3"));
+  EXPECT_FALSE(parse_cache_type(""));
+  EXPECT_TRUE(is_quantized(CacheType::q8_0));
+  EXPECT_FALSE(is_quantized(CacheType::bf16));
 }
 
 }  // namespace

@@ -57,6 +57,8 @@ TEST_F(SplitFiles, AreOneModel) {
   EXPECT_EQ(model->name, "Tiny");
   EXPECT_EQ(model->tensor_count, 5u);
   EXPECT_EQ(model->tensors.size(), 5u);
+  EXPECT_EQ(model->places.blocks, (std::vector<std::uint64_t>{4352, 4352}));
+  EXPECT_FALSE(model->places.shared_output);
   EXPECT_EQ(model->tensor_bytes, 340u + 4352 + 256 + 4352 + 1024);
   EXPECT_EQ(model->parameters, 64u * 5 + 64 * 64 + 64 + 64 * 64 + 64 * 8);
   ASSERT_EQ(model->types.size(), 3u);

@@ -1,0 +1,55 @@
+// The index of the models folder in the database, and what checks of its files found.
+//
+// Such files have no checksum of their own: the first check keeps the one that it finds, and later
+// ones hold the file against it as long as it is the same file by size, time and inode.
+//
+// Thread rule: thread-safe; calls block.
+// Lifecycle: the database and the clock outlive it.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "models/model_index.hpp"
+#include "store/database.hpp"
+#include "sys/clock.hpp"
+
+namespace corral::models {
+
+struct FileCheck {
+  std::string digest;   // as it was first found
+  std::string problem;  // empty: none
+  sys::Wall checked;
+};
+
+class FileIndex final : public ModelIndex {
+ public:
+  FileIndex(store::Database& database, const sys::Clock& clock)
+      : database_(database), clock_(clock) {}
+
+  Result<std::vector<IndexedModel>> load() override;
+  Result<void> save(const std::vector<IndexedModel>& read,
+                    const std::vector<sys::Path>& gone) override;
+
+  // Takes the digest of a file's bytes as they are now. The problem in the answer says that they
+  // are not what they were; it stays until the file is replaced or sound again.
+  Result<FileCheck> record(const FileIdentity& file, const std::string& digest);
+  // Files that a check found damaged, and that are still the same files: path to what is wrong.
+  Result<std::map<std::string, std::string>> problems();
+
+ private:
+  store::Database& database_;
+  const sys::Clock& clock_;
+};
+
+// The statements that read many rows, so that tests can look at the plans of these very texts.
+inline constexpr std::string_view kListIndexedFiles =
+    "select path, model, size, modified_ns, inode, device, metadata from indexed_files "
+    "where path > $1 order by path limit $2";
+inline constexpr std::string_view kDamagedFiles =
+    "select path, problem from indexed_files where problem is not null and path > $1 "
+    "order by path limit $2";
+
+}  // namespace corral::models

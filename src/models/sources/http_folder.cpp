@@ -1,0 +1,216 @@
+#include "models/sources/http_folder.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/json.hpp"
+#include "base/text.hpp"
+#include "models/sources/json_fields.hpp"
+#include "models/sources/quantization.hpp"
+#include "net/http_server.hpp"
+
+namespace corral::models {
+namespace {
+
+namespace bj = boost::json;
+
+constexpr std::uint64_t kLongestIndex = 64u << 20;
+
+class HttpFolder final : public Source {
+ public:
+  HttpFolder(Web& web, std::string label, std::string base)
+      : web_(web), label_(std::move(label)), base_(std::move(base)) {}
+
+  std::string label() const override { return label_; }
+  net::Task<Result<std::vector<RemoteInfo>>> search(std::string words, std::size_t most) override;
+  net::Task<Result<RemoteInfo>> info(std::string reference) override;
+  net::Task<Result<RemoteModel>> resolve(std::string reference) override;
+
+ private:
+  net::Task<Result<bj::value>> index();
+  net::Task<Result<bj::value>> model(std::string name);
+  RemoteInfo info_of(const bj::value& model) const;
+  Result<RemoteFile> file_of(const bj::value& file) const;
+
+  Web& web_;
+  std::string label_;
+  std::string base_;
+};
+
+net::Task<Result<bj::value>> HttpFolder::index() {
+  WebRequest request;
+  request.url = base_ + "/index.json";
+  auto page = co_await web_.get_page(std::move(request), kLongestIndex);
+  if (!page) {
+    Error error = std::move(page).error();
+    if (error.code == ErrorCode::not_found) {
+      error.message = fmt::format("the folder '{}' has no index.json", label_);
+      error.hint_text = "sources.folders names the address of a folder that holds one";
+    }
+    co_return std::unexpected(std::move(error));
+  }
+  auto document = json::parse(page->body);
+  if (!document || count_field(*document, "corral_index") != 1u) {
+    co_return fail(ErrorCode::upstream,
+                   fmt::format("the index.json of '{}' is none that Corral knows", label_))
+        .hint("it is an object with \"corral_index\": 1 and \"models\"");
+  }
+  co_return std::move(*document);
+}
+
+net::Task<Result<bj::value>> HttpFolder::model(std::string name) {
+  CORRAL_CO_TRY(auto document, co_await index());
+  std::vector<std::string> names;
+  for (const auto& model : list_field(document, "models")) {
+    auto each = text_field(model, "name");
+    if (each == name || each == name + ":latest") co_return bj::value(model);
+    if (!each.empty()) names.push_back(std::move(each));
+  }
+  auto close = nearest(name, names);
+  co_return fail(ErrorCode::not_found, fmt::format("the folder '{}' has no '{}'", label_, name))
+      .hint(close.empty() ? fmt::format("corral search shows its {} models", names.size())
+                          : fmt::format("did you mean {}?", join(close, ", ")));
+}
+
+RemoteInfo HttpFolder::info_of(const bj::value& model) const {
+  RemoteInfo info;
+  info.reference = fmt::format("{}/{}", label_, text_field(model, "name"));
+  info.description = text_field(model, "description");
+  info.license = text_field(model, "license");
+  info.architecture = text_field(model, "architecture");
+  info.parameters = text_field(model, "parameters");
+  info.quantization = text_field(model, "quantization");
+  info.updated = text_field(model, "updated");
+  info.context_length = count_field(model, "context_length");
+  info.bytes = 0;
+  for (const auto& file : list_field(model, "files")) {
+    *info.bytes += count_field(file, "size").value_or(0);
+  }
+  return info;
+}
+
+Result<RemoteFile> HttpFolder::file_of(const bj::value& from) const {
+  auto path = text_field(from, "path");
+  CORRAL_CHECK(check_file_path(path));
+  RemoteFile file;
+  file.name = file_part(path);
+  file.url = fmt::format("{}/{}", base_, escape_path(path));
+  file.bytes = count_field(from, "size");
+  auto role = text_field(from, "role");
+  if (!role.empty()) {
+    auto known = parse_file_role(role);
+    if (!known) {
+      return fail(ErrorCode::upstream,
+                  fmt::format("the index of '{}' gives a file a role that is none", label_));
+    }
+    file.role = *known;
+  }
+  auto sum = text_field(from, "sha256");
+  file.digest = digest_of_hex(sum);
+  if (!sum.empty() && file.digest.empty()) {
+    return fail(ErrorCode::upstream,
+                fmt::format("the index of '{}' gives a checksum that is none", label_));
+  }
+  return file;
+}
+
+net::Task<Result<RemoteModel>> HttpFolder::resolve(std::string reference) {
+  CORRAL_CO_TRY(auto found, co_await model(reference));
+  RemoteModel result;
+  result.name = fmt::format("{}/{}", label_, text_field(found, "name"));
+  result.origin = result.name;
+  result.revision = text_field(found, "revision");
+  result.license = text_field(found, "license");
+  bool weights = false;
+  for (const auto& each : list_field(found, "files")) {
+    CORRAL_CO_TRY(auto file, file_of(each));
+    weights = weights || file.role == FileRole::weights;
+    result.files.push_back(std::move(file));
+  }
+  if (!weights) {
+    co_return fail(ErrorCode::upstream,
+                   fmt::format("the index of '{}' names no weights of '{}'", label_, reference));
+  }
+  std::ranges::stable_sort(result.files, {}, &RemoteFile::role);
+  co_return result;
+}
+
+net::Task<Result<RemoteInfo>> HttpFolder::info(std::string reference) {
+  CORRAL_CO_TRY(auto found, co_await model(reference));
+  co_return info_of(found);
+}
+
+net::Task<Result<std::vector<RemoteInfo>>> HttpFolder::search(std::string words, std::size_t most) {
+  CORRAL_CO_TRY(auto document, co_await index());
+  std::vector<RemoteInfo> found;
+  std::string wanted = to_lower(words);
+  for (const auto& model : list_field(document, "models")) {
+    if (found.size() == most) break;
+    auto text = to_lower(text_field(model, "name") + " " + text_field(model, "description"));
+    bool all = std::ranges::all_of(split(wanted, ' '),
+                                   [&](std::string_view word) { return text.contains(word); });
+    if (all) found.push_back(info_of(model));
+  }
+  co_return found;
+}
+
+// --- single files --------------------------------------------------------------------------------
+
+class SingleFiles final : public Source {
+ public:
+  std::string label() const override { return "URL"; }
+  net::Task<Result<std::vector<RemoteInfo>>> search(std::string, std::size_t) override {
+    co_return std::vector<RemoteInfo>();
+  }
+  net::Task<Result<RemoteInfo>> info(std::string reference) override {
+    RemoteInfo info;
+    info.quantization = quantization_of(reference);
+    info.reference = std::move(reference);
+    co_return info;
+  }
+  net::Task<Result<RemoteModel>> resolve(std::string reference) override {
+    co_return plan(reference);
+  }
+
+ private:
+  static Result<RemoteModel> plan(const std::string& reference);
+};
+
+Result<RemoteModel> SingleFiles::plan(const std::string& reference) {
+  constexpr std::string_view kSum = "#sha256=";
+  RemoteFile file;
+  auto hash = reference.find('#');
+  if (hash != std::string::npos) {
+    auto fragment = std::string_view(reference).substr(hash);
+    if (fragment.starts_with(kSum)) file.digest = digest_of_hex(fragment.substr(kSum.size()));
+    if (file.digest.empty()) {
+      return fail(ErrorCode::invalid_argument, "what follows '#' in the URL is no checksum")
+          .hint("it is #sha256= and 64 hexadecimal digits, or nothing");
+    }
+  }
+  file.url = reference.substr(0, hash);
+  CORRAL_TRY(auto url, split_url(file.url));
+  auto path = net::decode_path(std::string_view(url.path).substr(0, url.path.find('?')));
+  file.name = path ? std::string(file_part(*path)) : std::string();
+  if (!to_lower(file.name).ends_with(".gguf") || !check_file_name(file.name)) {
+    return fail(ErrorCode::invalid_argument, "the URL does not lead to a .gguf file")
+        .hint("a folder with an index belongs into sources.folders");
+  }
+  RemoteModel model;
+  model.name =
+      fmt::format("{}/{}", to_lower(url.target.host), file.name.substr(0, file.name.size() - 5));
+  model.origin = reference;
+  model.files.push_back(std::move(file));
+  return model;
+}
+
+}  // namespace
+
+std::unique_ptr<Source> http_folder(Web& web, std::string label, std::string base) {
+  return std::make_unique<HttpFolder>(web, std::move(label), std::move(base));
+}
+
+std::unique_ptr<Source> single_files() { return std::make_unique<SingleFiles>(); }
+
+}  // namespace corral::models

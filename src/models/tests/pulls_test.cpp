@@ -1,0 +1,189 @@
+// Whole pulls: from a folder on a server to the catalog, over restarts.
+#include "models/pulls.hpp"
+
+#include "models/tests/fetch_fixture.hpp"
+
+namespace corral::models {
+namespace {
+
+class PullsTest : public FetchTest {
+ protected:
+  ~PullsTest() override { end(); }
+
+  void begin() {
+    auto settings = std::make_shared<config::Settings>();
+    settings->sources = sources_;
+    settings->downloads = settings_;
+    pulls_ = std::make_unique<Pulls>(PullParts{
+        shard_, pool_, blobs_, *files_, clock_, telemetry::Logger(telemetry::null_sink(), "pulls"),
+        [this](const ModelVersion& version) -> Result<void> {
+          std::lock_guard lock(mutex_);
+          if (refuse_) return fail(ErrorCode::conflict, "the name is taken");
+          stored_.push_back(version);
+          return {};
+        }});
+    auto started = loops_.run(loops_.shards().control(), pulls_->start(settings));
+    ASSERT_TRUE(started) << started.error().message;
+  }
+  void end() {
+    if (!pulls_) return;
+    server_.release();
+    loops_.run(loops_.shards().control(), pulls_->stop());
+    pulls_.reset();
+  }
+
+  static std::string model(std::size_t bytes = 4096) {
+    return tiny_llama().tensor("blk.1.attn_q.weight", {bytes / 4}, 0, bytes).file();
+  }
+  void offer(const std::string& content, std::string_view more = "") {
+    server_.put("/lab/tiny.gguf", content);
+    server_.put("/lab/index.json",
+                fmt::format(R"({{"corral_index": 1, "models": [{{"name": "tiny", "license": "mit",
+                                "files": [{{"path": "tiny.gguf", "size": {}, "sha256": "{}"}}{}]}}]}})",
+                            content.size(), digest_of(content).substr(7), more));
+  }
+  Result<PullView> pull(std::string reference, std::string name = "") {
+    return loops_.run(loops_.shards().control(),
+                      pulls_->pull({std::move(reference), std::move(name), "me"}));
+  }
+  Result<PullView> act(const std::string& id, PullAction action) {
+    return loops_.run(loops_.shards().control(), pulls_->act(id, action));
+  }
+  PullState wait_for_end(const std::string& id) {
+    eventually(
+        [&] {
+          auto state = pulls_->find(id)->state;
+          return state != PullState::queued && state != PullState::running;
+        },
+        20s);
+    return pulls_->find(id)->state;
+  }
+
+  std::mutex mutex_;
+  bool refuse_ = false;
+  std::vector<ModelVersion> stored_;
+  std::unique_ptr<Pulls> pulls_;
+};
+
+TEST_F(PullsTest, AModelComesWhole) {
+  begin();
+  offer(model());
+  auto view = pull("lab/tiny", "mine");
+  ASSERT_TRUE(view);
+  EXPECT_EQ(wait_for_end(view->id), PullState::succeeded) << pulls_->find(view->id)->error->message;
+  ASSERT_EQ(stored_.size(), 1u);
+  EXPECT_EQ(stored_[0].name, "mine");
+  EXPECT_EQ(stored_[0].license, "mit");
+  EXPECT_EQ(stored_[0].author, "me");
+  EXPECT_EQ(stored_[0].files[0].digest, digest_of(model()));
+  EXPECT_TRUE(blobs_.partials()->empty());
+  EXPECT_FALSE(blobs_.in_use(digest_of(model())));
+  int before = server_.answers();
+  auto again = pull("lab/tiny");
+  EXPECT_EQ(wait_for_end(again->id), PullState::succeeded);
+  EXPECT_EQ(server_.answers(), before + 1) << "only the index is asked for";
+  EXPECT_EQ(act(again->id, PullAction::cancel).error().code, ErrorCode::conflict);
+  EXPECT_EQ(act("pull-00000000", PullAction::cancel).error().code, ErrorCode::not_found);
+}
+
+TEST_F(PullsTest, WhatTheCatalogRefusesFails) {
+  refuse_ = true;
+  begin();
+  offer(model());
+  auto view = pull("lab/tiny");
+  EXPECT_EQ(wait_for_end(view->id), PullState::failed);
+  EXPECT_EQ(pulls_->find(view->id)->error->message, "the name is taken");
+  EXPECT_TRUE(blobs_.in_use(digest_of(model()))) << "it is kept for another try";
+  refuse_ = false;
+  ASSERT_TRUE(act(view->id, PullAction::resume));
+  EXPECT_EQ(wait_for_end(view->id), PullState::succeeded);
+}
+
+TEST_F(PullsTest, GoesOnAfterARestart) {
+  begin();
+  std::string content = model(6 << 20);
+  offer(content);
+  server_.set({.hold_after = 1 << 20});
+  settings_.silence = 10s;
+  auto view = pull("lab/tiny");
+  ASSERT_TRUE(eventually([&] { return pulls_->find(view->id)->done > 0; }));
+  end();
+  EXPECT_TRUE(there(view->id + ".json"));
+  server_.set({});
+  ASSERT_TRUE(blobs_.write_record("pull-99999999-0", "of nobody"));
+  ASSERT_TRUE(blobs_.write_record("pull-88888888.json", "{}"));
+  begin();
+  EXPECT_EQ(wait_for_end(view->id), PullState::succeeded);
+  EXPECT_EQ(stored_.size(), 1u);
+  EXPECT_TRUE(blobs_.partials()->empty());
+}
+
+TEST_F(PullsTest, PausedAndCancelled) {
+  begin();
+  offer(model(6 << 20));
+  server_.set({.hold_after = 1 << 20});
+  auto view = pull("lab/tiny");
+  EXPECT_EQ(pull("lab/tiny")->id, view->id) << "it is the same";
+  ASSERT_TRUE(eventually([&] { return pulls_->find(view->id)->done > 0; }));
+  EXPECT_EQ(act(view->id, PullAction::pause)->state, PullState::paused);
+  EXPECT_EQ(act(view->id, PullAction::pause).error().code, ErrorCode::conflict);
+  end();
+  begin();
+  EXPECT_EQ(pulls_->find(view->id)->state, PullState::paused);
+  EXPECT_GT(pulls_->find(view->id)->done, 0u);
+  EXPECT_EQ(act(view->id, PullAction::cancel)->state, PullState::cancelled);
+  EXPECT_TRUE(blobs_.partials()->empty());
+  auto next = pull("lab/tiny");
+  EXPECT_NE(next->id, view->id);
+  EXPECT_EQ(act(next->id, PullAction::cancel)->state, PullState::cancelled);
+}
+
+TEST_F(PullsTest, OneAtATimeWhenToldSo) {
+  settings_.at_once = 1;
+  begin();
+  offer(model(4 << 20));
+  server_.set({.hold_after = 1 << 20});
+  auto one = pull("lab/tiny");
+  auto two = pull("lab/tiny", "second");
+  EXPECT_EQ(two->state, PullState::queued);
+  EXPECT_EQ(act(two->id, PullAction::pause)->state, PullState::paused);
+  EXPECT_EQ(act(two->id, PullAction::resume)->state, PullState::queued);
+  EXPECT_EQ(act(two->id, PullAction::resume).error().code, ErrorCode::conflict);
+  server_.release();
+  EXPECT_EQ(wait_for_end(one->id), PullState::succeeded);
+  EXPECT_EQ(wait_for_end(two->id), PullState::succeeded);
+}
+
+TEST_F(PullsTest, WhatIsNoModelIsRefused) {
+  begin();
+  offer("GGUF and then rubbish, far too short to be one");
+  auto view = pull("lab/tiny");
+  EXPECT_EQ(wait_for_end(view->id), PullState::failed);
+  EXPECT_NE(pulls_->find(view->id)->error->message.find("no model file"), std::string::npos);
+  EXPECT_TRUE(blobs_.list()->empty());
+  EXPECT_FALSE(pull("a b"));
+  EXPECT_FALSE(pull("lab/tiny", "../x"));
+}
+
+TEST_F(PullsTest, SearchAndPlan) {
+  begin();
+  offer(model(), R"(, {"path": "LICENSE", "role": "license"})");
+  server_.put("/lab/LICENSE", "MIT");
+  sources_.hugging_face = server_.url("/hub");
+  auto settings = std::make_shared<config::Settings>();
+  settings->sources = sources_;
+  settings->downloads = settings_;
+  ASSERT_TRUE(loops_.run(loops_.shards().control(), pulls_->reload(settings)));
+  auto found = loops_.run(loops_.shards().control(), pulls_->search("tin", 5));
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ((*found)[0].reference, "lab/tiny");
+  auto plan = loops_.run(loops_.shards().control(), pulls_->plan("lab/tiny"));
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->files.size(), 2u);
+  auto view = pull("lab/tiny");
+  EXPECT_EQ(wait_for_end(view->id), PullState::succeeded);
+  EXPECT_EQ(stored_[0].files[1].role, FileRole::license);
+}
+
+}  // namespace
+}  // namespace corral::models
