@@ -74,6 +74,8 @@ ModelStatus describe_model(const models::ModelEntry& entry) {
   status.name = entry.name;
   status.size_bytes = entry.bytes;
   status.modified = entry.modified;
+  status.version = entry.version;
+  status.origin = entry.origin;
   if (!entry.usable()) {
     status.state = ModelState::unusable;
     if (entry.problem) status.error = entry.problem->describe();

@@ -32,11 +32,14 @@ struct ModelStatus {
   std::uint64_t context_length = 0;  // trained, tokens
   std::chrono::system_clock::time_point modified;
   std::vector<std::string> aliases;
-  std::string endpoint;  // for ModelSource::endpoint: their names
+  std::string endpoint;      // for ModelSource::endpoint: their names
+  std::int64_t version = 0;  // in the catalog; 0: of the models folder
+  std::string origin;        // of those in the catalog: where it came from
 };
 
 struct Catalog {
   std::vector<ModelStatus> models;                     // by name
+  std::vector<std::string> warnings;                   // about models that are left out
   std::unordered_map<std::string, std::size_t> index;  // lower-case name or alias -> models
   // Ready endpoints by public name and alias.
   std::unordered_map<std::string, gateway::Target> text_targets;

@@ -5,20 +5,25 @@
 namespace corral::scheduler {
 namespace {
 
-using Kind = DeploymentAction::Kind;
+using Action = DeploymentAction;
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kReopenAfter{1};
 
 }  // namespace
 
-DeployedModel::DeployedModel(DeploymentParts parts, std::string model, engines::InstanceSpec spec,
+DeployedModel::DeployedModel(DeploymentParts parts, DeploymentReports reports, UnitId unit,
+                             std::string model, engines::Purpose purpose,
+                             std::vector<StartOption> options,
                              std::chrono::milliseconds idle_timeout)
     : parts_(std::move(parts)),
+      reports_(std::move(reports)),
+      unit_(unit),
       model_(std::move(model)),
-      spec_(std::move(spec)),
+      purpose_(purpose),
+      options_(std::move(options)),
       idle_timeout_(idle_timeout),
-      meters_(make_meters(parts_.metrics, model_, spec_.purpose)) {}
+      meters_(make_meters(parts_.metrics, model_, purpose_)) {}
 
 DeployedModel::Meters DeployedModel::make_meters(telemetry::Metrics& metrics,
                                                  const std::string& model,
@@ -34,64 +39,78 @@ DeployedModel::Meters DeployedModel::make_meters(telemetry::Metrics& metrics,
                     labels)};
 }
 
-void DeployedModel::measure() const {
+void DeployedModel::measure(std::size_t waiting) const {
   auto load = endpoint_ ? endpoint_->load() : gateway::EndpointLoad{};
   meters_.ready.set(endpoint_ ? 1 : 0);
   meters_.in_flight.set(static_cast<double>(load.in_flight));
-  meters_.waiting.set(static_cast<double>(waiters_.size()));
+  meters_.waiting.set(static_cast<double>(waiting));
 }
 
-void DeployedModel::want(Waiter waiter) {
-  waiters_.push_back(std::move(waiter));
-  if (core_.state() == DeploymentState::ready && endpoint_ != nullptr && endpoint_->closed()) {
-    return;  // the crash is about to be reported, or sweep() opens a new endpoint
-  }
-  perform(core_.wanted(SteadyClock::now()));
+// --- what is decided about it --------------------------------------------------------------------
+
+void DeployedModel::start(std::size_t option) {
+  turn_over_ = false;
+  make_instance(options_[option].spec);
+  perform(core_.start());
 }
 
-void DeployedModel::unload(Error why) { perform(core_.unload(std::move(why))); }
+void DeployedModel::close_for_turn() {
+  turn_over_ = true;
+  if (endpoint_) endpoint_->close();
+}
+
+void DeployedModel::reopen() {
+  turn_over_ = false;
+  if (endpoint_) endpoint_->reopen();
+}
+
+void DeployedModel::make_room() { perform(core_.unload()); }
+
+void DeployedModel::unload(const Error* why) {
+  reports_.leaving(why);
+  perform(core_.unload());
+}
 
 void DeployedModel::sweep() {
-  measure();
-  if (endpoint_ == nullptr || core_.state() != DeploymentState::ready) return;
+  if (endpoint_ == nullptr || core_.state() != DeploymentState::ready || turn_over_) return;
   if (endpoint_->closed()) {
     auto now = SteadyClock::now();
     if (!closed_seen_) closed_seen_ = now;
     if (now - *closed_seen_ < kReopenAfter) return;
     open_endpoint();
-    wake({});
-    parts_.changed();
+    reports_.changed();
+    reports_.ready();
     return;
   }
-  if (idle_timeout_.count() > 0 && endpoint_->close_if_idle(idle_timeout_)) {
-    unload(fail(ErrorCode::unavailable, "the model was unloaded because nobody used it"));
-  }
+  if (idle_timeout_.count() > 0 && endpoint_->close_if_idle(idle_timeout_)) unload(nullptr);
 }
 
-void DeployedModel::update(engines::InstanceSpec spec, std::chrono::milliseconds idle_timeout) {
-  bool other_file = spec.model_file != spec_.model_file;
-  spec_ = std::move(spec);
+void DeployedModel::update(std::vector<StartOption> options,
+                           std::chrono::milliseconds idle_timeout) {
+  bool other_file = !options.empty() && !options_.empty() &&
+                    options[0].spec.model_file != options_[0].spec.model_file;
+  options_ = std::move(options);
   idle_timeout_ = idle_timeout;
-  if (other_file) unload(fail(ErrorCode::unavailable, "the model's file was replaced"));
+  if (!other_file) return;
+  Error why = fail(ErrorCode::unavailable, "the model's file was replaced");
+  unload(&why);
 }
 
-void DeployedModel::perform(DeploymentActions actions) {
-  for (auto& action : actions) {
-    switch (action.kind) {
-      case Kind::start_instance:
-        make_instance();
-        instance_->start();
-        break;
-      case Kind::stop_instance: instance_->stop(); break;
-      case Kind::open_endpoint: open_endpoint(); break;
-      case Kind::close_endpoint:
+// --- what is done --------------------------------------------------------------------------------
+
+void DeployedModel::perform(const DeploymentActions& actions) {
+  for (auto action : actions) {
+    switch (action) {
+      case Action::start_instance: instance_->start(); break;
+      case Action::stop_instance: instance_->stop(); break;
+      case Action::open_endpoint: open_endpoint(); break;
+      case Action::close_endpoint:
         endpoint_->close();
         endpoint_.reset();
         break;
-      case Kind::wake_waiters: wake(action.error); break;
     }
   }
-  parts_.changed();
+  reports_.changed();
 }
 
 void DeployedModel::open_endpoint() {
@@ -102,46 +121,44 @@ void DeployedModel::open_endpoint() {
   EndpointName name(fmt::format("{}:{}", model_, address_->port));
   endpoint_ = std::make_shared<gateway::Endpoint>(
       std::move(name), parts_.binding, std::move(address),
-      gateway::EndpointOptions{spec_.slots, true, parts_.place_freed});
+      gateway::EndpointOptions{instance_->spec().slots, true, parts_.place_freed});
   closed_seen_.reset();
 }
 
-void DeployedModel::wake(const std::optional<Error>& error) {
-  auto waiters = std::exchange(waiters_, {});
-  for (auto& waiter : waiters) {
-    if (error)
-      waiter->fulfil(std::unexpected(*error));
-    else
-      waiter->fulfil(gateway::Target{endpoint_, model_});
-  }
-}
-
-void DeployedModel::make_instance() {
-  if (instance_ && instance_->spec() == spec_) return;
+void DeployedModel::make_instance(const engines::InstanceSpec& spec) {
+  if (instance_ && instance_->spec() == spec) return;
   engines::Instance::Listener listener;
   listener.ready = [this](const engines::InstanceAddress& address) {
     address_ = address;
     meters_.starts.add();
     perform(core_.instance_ready());
+    reports_.ready();
   };
   listener.down = [this](const Error&) {
     meters_.crashes.add();
     perform(core_.instance_down());
+    reports_.down();
   };
   listener.failed = [this](const Error& why) {
     Error error = why;
     error.code = ErrorCode::unavailable;
     error.message = fmt::format("the model '{}' could not be started: {}", model_, why.message);
-    perform(core_.instance_failed(std::move(error), SteadyClock::now()));
+    perform(core_.instance_failed(error, SteadyClock::now()));
+    reports_.failed(error);
   };
-  listener.stopped = [this] { perform(core_.instance_stopped()); };
+  listener.stopped = [this] {
+    bool unloading = core_.state() == DeploymentState::unloading;
+    perform(core_.instance_stopped());
+    if (unloading) reports_.gone();
+  };
   // The old one may be what calls us now, so it is only put aside.
   if (instance_) retired_.push_back(std::move(instance_));
-  instance_ = std::make_unique<engines::Instance>(spec_, parts_.engine, std::move(listener));
+  instance_ = std::make_unique<engines::Instance>(spec, parts_.engine, std::move(listener));
 }
 
 net::Task<void> DeployedModel::stop() {
-  unload(fail(ErrorCode::unavailable, "the server is shutting down"));
+  Error why = fail(ErrorCode::unavailable, "the server is shutting down");
+  unload(&why);
   if (instance_) co_await instance_->close();
   for (auto& instance : retired_) co_await instance->close();
 }

@@ -1,4 +1,5 @@
-// One deployment with its instance: performs the actions of the pure core (core/deployment.hpp).
+// One deployment with its instance: performs what the placement and the pure core
+// (core/deployment.hpp) decide, and reports what becomes of it.
 // Thread rule: belongs to the control shard. Lifecycle: `co_await stop()` before destruction.
 #pragma once
 
@@ -9,11 +10,17 @@
 
 #include "engines/instance.hpp"
 #include "gateway/endpoint_source.hpp"
-#include "net/one_shot.hpp"
 #include "scheduler/core/deployment.hpp"
+#include "scheduler/core/placement.hpp"
 #include "telemetry/metrics.hpp"
 
 namespace corral::scheduler {
+
+// One way to start it: what the engine is told, and where its memory is.
+struct StartOption {
+  engines::InstanceSpec spec;
+  Place place;
+};
 
 // What all deployments share.
 struct DeploymentParts {
@@ -21,40 +28,56 @@ struct DeploymentParts {
   telemetry::Metrics& metrics;
   const bindings::Binding& binding;
   std::function<void()> place_freed;
+};
+
+// What became of it. May be told while one of its functions runs.
+struct DeploymentReports {
+  std::function<void()> ready;  // or open again
+  std::function<void()> down;   // crashed, and is started again
+  std::function<void(const Error&)> failed;
+  std::function<void(const Error*)> leaving;  // callers who wait are told, if there is a reason
+  std::function<void()> gone;
   std::function<void()> changed;  // state or endpoint are different now
 };
 
 class DeployedModel {
  public:
-  using Waiter = std::shared_ptr<net::OneShot<Result<gateway::Target>>>;
-
-  DeployedModel(DeploymentParts parts, std::string model, engines::InstanceSpec spec,
+  DeployedModel(DeploymentParts parts, DeploymentReports reports, UnitId unit, std::string model,
+                engines::Purpose purpose, std::vector<StartOption> options,
                 std::chrono::milliseconds idle_timeout);
 
-  void want(Waiter waiter);
-  void unload(Error why);
+  // As the placement decides.
+  void start(std::size_t option);
+  void close_for_turn();
+  void reopen();
+  void make_room();
+  // For another reason. Callers who wait are told why, or wait until it is loaded again.
+  void unload(const Error* why);
+
   // Unloads when nobody used it for the idle time; replaces an endpoint that a caller closed
   // because the connection was refused, though the instance says it is well. Called every second or
   // so.
   void sweep();
-  // The next start uses this; another file unloads the model at once.
-  void update(engines::InstanceSpec spec, std::chrono::milliseconds idle_timeout);
+  // The next start uses these; another file unloads the model at once.
+  void update(std::vector<StartOption> options, std::chrono::milliseconds idle_timeout);
 
+  UnitId unit() const { return unit_; }
   const std::string& model() const { return model_; }
-  engines::Purpose purpose() const { return spec_.purpose; }
+  engines::Purpose purpose() const { return purpose_; }
   const Deployment& state() const { return core_; }
   const std::shared_ptr<gateway::Endpoint>& endpoint() const { return endpoint_; }
-  const engines::InstanceSpec& spec() const { return spec_; }
+  const std::vector<StartOption>& options() const { return options_; }
   std::chrono::milliseconds idle_timeout() const { return idle_timeout_; }
   engines::InstanceInfo instance_info() const { return instance_->info(); }
   bool has_instance() const { return instance_ != nullptr; }
+  bool has_served() const { return endpoint_ != nullptr && endpoint_->load().served > 0; }
+  void measure(std::size_t waiting) const;
   net::Task<void> stop();
 
  private:
-  void perform(DeploymentActions actions);
+  void perform(const DeploymentActions& actions);
   void open_endpoint();
-  void wake(const std::optional<Error>& error);
-  void make_instance();
+  void make_instance(const engines::InstanceSpec& spec);
 
   struct Meters {
     telemetry::Counter starts, crashes;
@@ -62,11 +85,13 @@ class DeployedModel {
   };
   static Meters make_meters(telemetry::Metrics& metrics, const std::string& model,
                             engines::Purpose purpose);
-  void measure() const;
 
   DeploymentParts parts_;
+  DeploymentReports reports_;
+  UnitId unit_;
   std::string model_;
-  engines::InstanceSpec spec_;
+  engines::Purpose purpose_;
+  std::vector<StartOption> options_;
   std::chrono::milliseconds idle_timeout_;
   Meters meters_;
   Deployment core_;
@@ -74,7 +99,7 @@ class DeployedModel {
   std::vector<std::unique_ptr<engines::Instance>> retired_;  // made for an earlier spec
   std::optional<engines::InstanceAddress> address_;
   std::shared_ptr<gateway::Endpoint> endpoint_;
-  std::vector<Waiter> waiters_;
+  bool turn_over_ = false;
   std::optional<std::chrono::steady_clock::time_point> closed_seen_;
 };
 

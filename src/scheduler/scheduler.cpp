@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "net/snapshot.hpp"
+#include "scheduler/accelerators.hpp"
 #include "scheduler/scheduler_impl.hpp"
 #include "sys/host.hpp"
 
@@ -20,6 +21,13 @@ Scheduler::Scheduler(SchedulerParts parts, std::shared_ptr<const config::Setting
 Scheduler::~Scheduler() = default;
 
 net::Task<Result<void>> Scheduler::start() {
+  const auto& parts = impl_->parts;
+  AcceleratorSearch search{
+      parts.pool,         parts.files, parts.processes, parts.log, impl_->settings->llama_server,
+      parts.cache_folder, {}};
+  auto found = co_await find_devices(std::move(search));
+  impl_->accelerators = std::move(found.accelerators);
+  impl_->numa_nodes = found.numa_nodes;
   CORRAL_CO_CHECK(co_await impl_->watch_models());
   impl_->publish();
   impl_->parts.shards.control().every(kSweep, [weak = std::weak_ptr(impl_)] {
@@ -33,8 +41,19 @@ void Scheduler::reload(std::shared_ptr<const config::Settings> settings) {
   impl_->reload(std::move(settings));
 }
 
+void Scheduler::refresh_models() {
+  impl_->parts.shards.control().post([weak = std::weak_ptr(impl_)] {
+    auto impl = weak.lock();
+    if (impl && impl->watch) impl->watch->refresh();
+  });
+}
+
 void Scheduler::set_routed(std::vector<ModelStatus> models) {
   impl_->set_routed(std::move(models));
+}
+
+void Scheduler::set_leases(std::vector<MemoryLease> leases) {
+  impl_->set_leases(std::move(leases));
 }
 
 void Scheduler::restart(const std::string& model) { impl_->restart(model); }
@@ -51,11 +70,16 @@ net::Task<Result<gateway::Target>> Scheduler::ensure(ModelName model,
                                                      inference::Operation operation) {
   using Slot = net::OneShot<Result<gateway::Target>>;
   auto slot = Slot::create();
-  impl_->parts.shards.control().post([impl = impl_, slot, model = std::move(model), operation] {
-    impl->want(model.str(), operation, slot);
-  });
+  TicketId ticket = ++impl_->last_ticket;
+  impl_->parts.shards.control().post(
+      [impl = impl_, slot, model = std::move(model), operation, ticket] {
+        impl->want(model.str(), operation, slot, ticket);
+      });
   auto result = co_await slot->wait();
-  if (!result) co_return std::unexpected(fail(ErrorCode::cancelled, "the client left"));
+  if (!result) {
+    impl_->parts.shards.control().post([impl = impl_, ticket] { impl->leave(ticket); });
+    co_return std::unexpected(fail(ErrorCode::cancelled, "the client left"));
+  }
   co_return std::move(*result);
 }
 
@@ -72,7 +96,7 @@ net::Task<Result<ModelDetails>> Scheduler::details(std::string model) {
 net::Task<Result<void>> Scheduler::unload(std::string model) {
   auto slot = net::OneShot<Result<void>>::create();
   impl_->parts.shards.control().post(
-      [impl = impl_, slot, model = std::move(model)] { slot->fulfil(impl->unload(model)); });
+      [impl = impl_, slot, model = std::move(model)] { impl->unload(model, slot); });
   auto result = co_await slot->wait_uncancellable();
   co_return std::move(*result);
 }

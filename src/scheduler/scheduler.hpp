@@ -18,6 +18,8 @@
 #include "config/settings.hpp"
 #include "gateway/endpoint_source.hpp"
 #include "gateway/route_table.hpp"
+#include "models/core/plan.hpp"
+#include "models/served_models.hpp"
 #include "net/shard.hpp"
 #include "scheduler/catalog.hpp"
 #include "sys/clock.hpp"
@@ -33,6 +35,13 @@ struct ModelFile {
   std::uint64_t size_bytes = 0;
 };
 
+// Memory of this machine that somebody else uses.
+struct MemoryLease {
+  std::string device;
+  std::uint64_t bytes = 0;
+  bool operator==(const MemoryLease&) const = default;
+};
+
 // What `show` adds.
 struct ModelDetails {
   ModelStatus status;
@@ -42,13 +51,18 @@ struct ModelDetails {
   unsigned context = 0;  // tokens a slot, as it would be started
   unsigned slots = 0;
   std::chrono::milliseconds idle_timeout{0};
-  std::uint64_t memory_estimate_bytes = 0;
+  std::uint64_t memory_estimate_bytes = 0;  // 0: it does not fit
+  // How it would be started now, or why it cannot be; unset for models of endpoints.
+  std::optional<Result<models::StartPlan>> plan;
 };
 
 struct InstanceStatus {
   std::string model;
   std::string purpose;  // chat | embedding
-  std::string state;
+  std::string state;    // of its engine; or `waiting` for room
+  std::string device;
+  std::uint64_t reserved_bytes = 0;  // what is counted for it
+  std::string waits_because;         // why callers wait for it
   int pid = 0;
   std::string address;
   std::chrono::system_clock::time_point since;
@@ -75,6 +89,8 @@ struct SchedulerParts {
   std::function<std::size_t(const std::string& model)> waiting;  // requests in its queue
   // Which models there are has changed; on the control shard.
   std::function<void(std::vector<gateway::LocalModel>)> local_models;
+  models::ModelIndex* model_index = nullptr;      // what is known of the models folder's files
+  models::ServedModels* served_models = nullptr;  // puts the catalog's models beside them
 };
 
 class Scheduler final : public gateway::EndpointSource {
@@ -87,8 +103,12 @@ class Scheduler final : public gateway::EndpointSource {
   // New settings: model defaults and aliases hold from the next start of an instance on. Control
   // shard.
   void reload(std::shared_ptr<const config::Settings> settings);
+  // The models of the catalog are others now. Any thread.
+  void refresh_models();
   // The public names that routes answer, for the catalog. Control shard.
   void set_routed(std::vector<ModelStatus> models);
+  // What endpoints of this machine use of its memory. Control shard.
+  void set_leases(std::vector<MemoryLease> leases);
   // Its engines answer nothing but failures: they are started anew. Control shard.
   void restart(const std::string& model);
   // Stops every instance. Control shard.
@@ -100,6 +120,7 @@ class Scheduler final : public gateway::EndpointSource {
 
   std::shared_ptr<const Catalog> catalog() const;  // of the calling serving shard
   net::Task<Result<ModelDetails>> details(std::string model);
+  // Ends when its engines have ended.
   net::Task<Result<void>> unload(std::string model);
   net::Task<std::vector<InstanceStatus>> instances();
 

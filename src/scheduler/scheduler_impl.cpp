@@ -4,7 +4,8 @@
 #include <algorithm>
 #include <set>
 
-#include "models/memory_estimate.hpp"
+#include "base/text.hpp"
+#include "scheduler/start_plan.hpp"
 #include "sys/host.hpp"
 
 namespace corral::scheduler {
@@ -26,13 +27,30 @@ ModelState model_state(DeploymentState state) {
   return ModelState::unloaded;
 }
 
-models::MemoryEstimate estimate(const models::GgufMetadata& metadata,
-                                const engines::InstanceSpec& spec) {
-  models::MemoryRequest request;
-  request.context = spec.context;
-  request.slots = spec.slots;
-  request.batch = spec.settings.batch;
-  return models::estimate_memory(metadata, request);
+std::vector<double> seconds_buckets() {
+  return {0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300};
+}
+
+// What it died of, with the end of what it wrote.
+std::string with_last_words(const Error& error) {
+  constexpr std::size_t kLines = 3;
+  std::string text = error.describe();
+  auto lines = split(trim(error.cause), '\n');
+  if (lines.empty() || lines.front().empty()) return text;
+  if (lines.size() > kLines) lines.erase(lines.begin(), lines.end() - kLines);
+  text += "; its last lines:";
+  for (std::string_view line : lines) text.append(" | ").append(line);
+  return text;
+}
+
+std::vector<MemoryLease> leases_of(const config::Settings& settings) {
+  std::vector<MemoryLease> leases;
+  for (const auto& endpoint : settings.endpoints) {
+    if (!endpoint.device.empty() && endpoint.memory > 0) {
+      leases.push_back({endpoint.device, endpoint.memory});
+    }
+  }
+  return leases;
 }
 
 }  // namespace
@@ -41,19 +59,34 @@ Scheduler::Impl::Impl(SchedulerParts p, std::shared_ptr<const config::Settings> 
     : parts(std::move(p)),
       settings(std::move(s)),
       current(std::make_shared<const Catalog>()),
-      catalog(parts.shards, current) {}
+      catalog(parts.shards, current),
+      leases(leases_of(*settings)),
+      meters{
+          parts.metrics.counter("corral_evictions_total", "Models unloaded to make room."),
+          parts.metrics.counter("corral_turns_ended_total",
+                                "Models in use closed because another had waited long enough."),
+          parts.metrics.gauge("corral_waiting_for_room", "Callers whose model has no place yet."),
+          parts.metrics.histogram("corral_model_load_seconds",
+                                  "From the start of an engine until it serves.", {},
+                                  seconds_buckets()),
+          parts.metrics.histogram("corral_model_wait_seconds",
+                                  "What callers waited for a model to be loaded.", {},
+                                  seconds_buckets())} {}
 
 net::Task<Result<void>> Scheduler::Impl::watch_models() {
+  timer = std::make_unique<net::TaskGroup>(parts.shards.control());
+  share_out();
   sys::Path folder = settings->models.directory;
   if (folder.empty()) {
     folder = sys::Path(settings->data_dir) / "models";
     CORRAL_CO_CHECK(parts.files.make_directories(folder, 0755));
   }
   auto reader = std::make_unique<models::ModelFolder>(parts.files, parts.clock,
-                                                      std::vector<sys::Path>{folder});
+                                                      std::vector<sys::Path>{folder},
+                                                      models::Aliases{}, parts.model_index);
   watch = std::make_unique<ModelWatch>(
       parts.shards.control(), parts.pool, parts.log, std::move(reader),
-      std::vector<sys::Path>{folder},
+      std::vector<sys::Path>{folder}, parts.served_models,
       [this](models::Snapshot fresh) { models_changed(std::move(fresh)); });
   co_return co_await watch->start();
 }
@@ -63,9 +96,14 @@ void Scheduler::Impl::models_changed(models::Snapshot fresh) {
   for (auto& [key, model] : deployed) {
     const auto* entry = list->find(key.first);
     if (entry != nullptr && entry->usable()) {
-      model->update(spec_for(*entry, key.second), idle_timeout_of(key.first));
+      // What does not fit any more is refused when it is wanted.
+      auto options = options_for(*entry, key.second);
+      if (!options) continue;
+      model->update(std::move(*options), idle_timeout_of(key.first));
+      placement.update(model->unit(), unit_spec(*model));
     } else if (entry == nullptr || entry->state == models::ModelState::unusable) {
-      model->unload(fail(ErrorCode::not_found, "the model's file is gone").field("model"));
+      Error gone = fail(ErrorCode::not_found, "the model's file is gone").field("model");
+      model->unload(&gone);
     }
   }
   tell_models();
@@ -79,20 +117,29 @@ void Scheduler::Impl::preload() {
       parts.log.warn("a model to preload is not there", {{"model", name}});
       continue;
     }
-    want(name, inference::Operation::chat, net::OneShot<Result<gateway::Target>>::create());
+    want(name, inference::Operation::chat, net::OneShot<Result<gateway::Target>>::create(),
+         ++last_ticket);
   }
 }
 
 void Scheduler::Impl::reload(std::shared_ptr<const config::Settings> s) {
   settings = std::move(s);
+  share_out();
   if (list)
     models_changed(list);
   else
     publish();
+  settle();
 }
 
 void Scheduler::Impl::sweep() {
-  for (auto& [key, model] : deployed) model->sweep();
+  for (auto& [key, model] : deployed) {
+    model->sweep();
+    learn(*model);
+  }
+  expire();
+  settle();
+  measure();
 }
 
 void Scheduler::Impl::set_routed(std::vector<ModelStatus> models) {
@@ -105,8 +152,8 @@ void Scheduler::Impl::restart(const std::string& name) {
     if (key.first != name || model->state().state() != DeploymentState::ready) continue;
     parts.log.warn("the engine answers nothing but failures and is started anew",
                    {{"model", name}});
-    model->unload(fail(ErrorCode::unavailable, "the engine is being started anew"));
-    model->want(net::OneShot<Result<gateway::Target>>::create());
+    model->unload(nullptr);
+    admit(*model, net::OneShot<Result<gateway::Target>>::create(), ++last_ticket);
   }
 }
 
@@ -124,10 +171,13 @@ net::Task<void> Scheduler::Impl::stop() {
   stopping = true;
   if (watch) co_await watch->stop();
   // All are told first, so that they stop side by side.
-  for (auto& [key, model] : deployed) {
-    model->unload(fail(ErrorCode::unavailable, "the server is shutting down"));
-  }
+  Error why = fail(ErrorCode::unavailable, "the server is shutting down");
+  for (auto& [key, model] : deployed) model->unload(&why);
   for (auto& [key, model] : deployed) co_await model->stop();
+  ended = true;
+  for (auto& each : std::exchange(unloading, {})) each.done->fulfil(std::unexpected(why));
+  if (timer) co_await timer->close();
+  units.clear();
   deployed.clear();
 }
 
@@ -147,45 +197,67 @@ std::chrono::milliseconds Scheduler::Impl::idle_timeout_of(const std::string& mo
                                                           : settings->models.idle_timeout;
 }
 
+Result<models::StartPlan> Scheduler::Impl::plan_for(const models::ModelEntry& entry,
+                                                    engines::Purpose purpose) const {
+  return start_plan(*settings, entry, purpose, machine());
+}
+
 engines::InstanceSpec Scheduler::Impl::spec_for(const models::ModelEntry& entry,
-                                                engines::Purpose purpose) const {
+                                                engines::Purpose purpose,
+                                                const models::StartPlan& plan) const {
   engines::InstanceSpec spec;
   spec.name = entry.name;
   spec.model_file = entry.files.front().path;
+  spec.files = entry.files;
   spec.purpose = purpose;
   spec.settings = settings->llama_server;
-  spec.context = settings->llama_server.context;
-  spec.slots = settings->llama_server.slots;
-  if (const auto* own = settings_of(entry.name)) {
-    if (own->context != 0) spec.context = own->context;
-    if (own->slots != 0) spec.slots = own->slots;
-  }
-  if (entry.metadata && entry.metadata->context_length != 0) {
-    spec.context = static_cast<unsigned>(
-        std::min<std::uint64_t>(spec.context, entry.metadata->context_length));
-  }
+  apply(plan, spec);
   spec.own_pooling = entry.metadata && !entry.metadata->pooling.empty();
   return spec;
 }
 
-DeployedModel& Scheduler::Impl::deployment(const models::ModelEntry& entry,
-                                           engines::Purpose purpose) {
+// A model that is out of memory is planned anew: the settings, the machine and what is known of it
+// may have changed.
+Result<DeployedModel*> Scheduler::Impl::deployment(const models::ModelEntry& entry,
+                                                   engines::Purpose purpose) {
   auto it = deployed.find({entry.name, purpose});
-  if (it != deployed.end()) return *it->second;
+  if (it != deployed.end() && placement.state(it->second->unit()) != UnitState::out) {
+    return it->second.get();
+  }
+  CORRAL_TRY(auto options, options_for(entry, purpose));
+  if (it != deployed.end()) {
+    it->second->update(std::move(options), idle_timeout_of(entry.name));
+    placement.update(it->second->unit(), unit_spec(*it->second));
+    return it->second.get();
+  }
+  auto freed = [told = parts.place_freed, bell = bell, weak = weak_from_this()] {
+    if (told) told();
+    if (!bell->wanted.load(std::memory_order_relaxed) || bell->rung.exchange(true)) return;
+    auto impl = weak.lock();
+    if (!impl) return;
+    impl->parts.shards.control().post([bell, weak] {
+      bell->rung = false;
+      if (auto impl = weak.lock()) impl->settle();
+    });
+  };
   DeploymentParts shared{
       {parts.shards.control(), parts.processes, parts.files, parts.clock, parts.log.named("engine"),
        parts.cache_folder, sys::host_facts().physical_cores},
       parts.metrics,
       *parts.bindings.find("llamacpp"),
-      parts.place_freed,
-      [this] { publish(); }};
-  auto made = std::make_unique<DeployedModel>(
-      std::move(shared), entry.name, spec_for(entry, purpose), idle_timeout_of(entry.name));
-  return *deployed.emplace(Key{entry.name, purpose}, std::move(made)).first->second;
+      std::move(freed)};
+  auto unit = placement.add({});
+  units.emplace_back();
+  auto made =
+      std::make_unique<DeployedModel>(std::move(shared), reports_of(unit), unit, entry.name,
+                                      purpose, std::move(options), idle_timeout_of(entry.name));
+  units[unit].model = made.get();
+  placement.update(unit, unit_spec(*made));
+  return deployed.emplace(Key{entry.name, purpose}, std::move(made)).first->second.get();
 }
 
 void Scheduler::Impl::want(const std::string& name, inference::Operation operation,
-                           const DeployedModel::Waiter& waiter) {
+                           const Waiter& waiter, TicketId ticket) {
   if (stopping) {
     waiter->fulfil(std::unexpected(fail(ErrorCode::unavailable, "the server is shutting down")
                                        .after(std::chrono::seconds(5))));
@@ -205,7 +277,12 @@ void Scheduler::Impl::want(const std::string& name, inference::Operation operati
             .field("model")));
     return;
   }
-  deployment(*entry, purpose_of(operation)).want(waiter);
+  auto model = deployment(*entry, purpose_of(operation));
+  if (!model) {
+    waiter->fulfil(std::unexpected(std::move(model).error()));
+    return;
+  }
+  admit(**model, waiter, ticket);
 }
 
 Result<ModelDetails> Scheduler::Impl::details(const std::string& name) {
@@ -235,60 +312,95 @@ Result<ModelDetails> Scheduler::Impl::details(const std::string& name) {
   add("sliding_window", fmt::format("{}", metadata.sliding_window));
   add("tensors", fmt::format("{}", metadata.tensor_count));
   add("tensor_bytes", fmt::format("{}", metadata.tensor_bytes));
-  auto spec = spec_for(*entry, engines::Purpose::chat);
-  result.context = spec.context;
-  result.slots = spec.slots;
   result.idle_timeout = idle_timeout_of(entry->name);
-  result.memory_estimate_bytes = estimate(metadata, spec).total();
+  auto plan = plan_for(*entry, engines::Purpose::chat);
+  result.context = settings->llama_server.context;
+  result.slots = settings->llama_server.slots;
+  if (plan) {
+    auto spec = spec_for(*entry, engines::Purpose::chat, *plan);
+    result.context = spec.context;
+    result.slots = spec.slots;
+    result.memory_estimate_bytes = plan->host_bytes + plan->device_bytes;
+  }
+  result.plan = std::move(plan);
   return result;
 }
 
-Result<void> Scheduler::Impl::unload(const std::string& name) {
+void Scheduler::Impl::unload(const std::string& name,
+                             const std::shared_ptr<net::OneShot<Result<void>>>& done) {
   const ModelStatus* status = current->find(name);
-  if (status == nullptr) return current->unknown_model(name);
+  if (status == nullptr) {
+    done->fulfil(std::unexpected(current->unknown_model(name)));
+    return;
+  }
   // A model that routes answer may still be one of ours behind them.
   bool ours = std::ranges::any_of(
       deployed, [&](const auto& each) { return each.first.first == status->name; });
   if (status->source == ModelSource::endpoint && !ours) {
-    return fail(ErrorCode::conflict, fmt::format("'{}' runs at the endpoint '{}', not here",
-                                                 status->name, status->endpoint));
+    done->fulfil(std::unexpected(fail(
+        ErrorCode::conflict,
+        fmt::format("'{}' runs at the endpoint '{}', not here", status->name, status->endpoint))));
+    return;
   }
   std::string model = status->name;
+  Unloading wanted{{}, done};
+  Error why = fail(ErrorCode::unavailable, "the model was unloaded on request");
   for (auto& [key, deployment] : deployed) {
-    if (key.first == model) {
-      deployment->unload(fail(ErrorCode::unavailable, "the model was unloaded on request"));
+    if (key.first != model) continue;
+    deployment->unload(&why);
+    if (placement.state(deployment->unit()) != UnitState::out) {
+      wanted.units.insert(deployment->unit());
     }
   }
-  return {};
+  if (wanted.units.empty()) {
+    done->fulfil(Result<void>());
+  } else {
+    unloading.push_back(std::move(wanted));
+  }
 }
 
+InstanceStatus Scheduler::Impl::instance_status(const DeployedModel& model) {
+  UnitId unit = model.unit();
+  InstanceStatus status;
+  status.model = model.model();
+  status.purpose = engines::to_string(model.purpose());
+  status.device = placement.device(unit);
+  status.reserved_bytes = placement.held(unit);
+  status.waiting = placement.waiting(unit);
+  status.waits_because = placement.why_waiting(unit, parts.clock.now());
+  if (parts.waiting) status.waiting += parts.waiting(model.model());
+  if (!model.has_instance() || model.state().state() == DeploymentState::unloaded) {
+    status.state = "waiting";
+    status.since = parts.clock.wall();
+    return status;
+  }
+  engines::InstanceInfo info = model.instance_info();
+  status.state = engines::to_string(info.state);
+  status.pid = info.pid;
+  if (info.port != 0) status.address = fmt::format("127.0.0.1:{}", info.port);
+  status.since = info.since;
+  status.resident_bytes = info.resident_bytes;
+  status.cpu_seconds = std::chrono::duration<double>(info.cpu_time).count();
+  status.restarts = info.restarts;
+  if (const auto& endpoint = model.endpoint()) {
+    auto load = endpoint->load();
+    status.in_flight = load.in_flight;
+    status.requests_total = load.served;
+    if (model.idle_timeout().count() > 0 && load.in_flight == 0) {
+      auto left = load.last_used + model.idle_timeout() - parts.clock.now();
+      status.idle_unload_at =
+          parts.clock.wall() + std::chrono::duration_cast<sys::Wall::duration>(left);
+    }
+  }
+  return status;
+}
+
+// Those in memory, failed ones, and those for which somebody waits.
 std::vector<InstanceStatus> Scheduler::Impl::instances() {
   std::vector<InstanceStatus> result;
   for (const auto& [key, model] : deployed) {
-    if (!model->has_instance() || model->state().state() == DeploymentState::unloaded) continue;
-    engines::InstanceInfo info = model->instance_info();
-    InstanceStatus status;
-    status.model = key.first;
-    status.purpose = engines::to_string(key.second);
-    status.state = engines::to_string(info.state);
-    status.pid = info.pid;
-    if (info.port != 0) status.address = fmt::format("127.0.0.1:{}", info.port);
-    status.since = info.since;
-    status.resident_bytes = info.resident_bytes;
-    status.cpu_seconds = std::chrono::duration<double>(info.cpu_time).count();
-    status.restarts = info.restarts;
-    if (parts.waiting) status.waiting = parts.waiting(key.first);
-    if (const auto& endpoint = model->endpoint()) {
-      auto load = endpoint->load();
-      status.in_flight = load.in_flight;
-      status.requests_total = load.served;
-      if (model->idle_timeout().count() > 0 && load.in_flight == 0) {
-        auto left = load.last_used + model->idle_timeout() - parts.clock.now();
-        status.idle_unload_at =
-            parts.clock.wall() + std::chrono::duration_cast<sys::Wall::duration>(left);
-      }
-    }
-    result.push_back(std::move(status));
+    bool runs = model->has_instance() && model->state().state() != DeploymentState::unloaded;
+    if (runs || placement.waiting(model->unit()) > 0) result.push_back(instance_status(*model));
   }
   return result;
 }
@@ -304,7 +416,7 @@ ModelStatus Scheduler::Impl::status_of(const models::ModelEntry& entry) const {
   }
   if (it != deployed.end()) {
     status.state = model_state(it->second->state().state());
-    if (const auto& error = it->second->state().error()) status.error = error->describe();
+    if (const auto& error = it->second->state().error()) status.error = with_last_words(*error);
   }
   return status;
 }
@@ -326,6 +438,7 @@ std::shared_ptr<Catalog> Scheduler::Impl::make_catalog() const {
     fresh->models.push_back(model);
   }
   if (list) {
+    fresh->warnings = list->warnings();
     for (const auto& entry : list->entries()) {
       if (entry.state == models::ModelState::incomplete || hidden.contains(entry.name)) continue;
       fresh->models.push_back(status_of(entry));

@@ -1,21 +1,28 @@
 // The scheduler's state, all of it on the control shard. For src/scheduler only.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "models/core/plan.hpp"
+#include "net/one_shot.hpp"
 #include "net/snapshot.hpp"
+#include "scheduler/core/placement.hpp"
 #include "scheduler/deployed_model.hpp"
 #include "scheduler/model_watch.hpp"
 #include "scheduler/scheduler.hpp"
 
 namespace corral::scheduler {
 
-struct Scheduler::Impl {
+struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Impl> {
   using Key = std::pair<std::string, engines::Purpose>;
+  using Waiter = std::shared_ptr<net::OneShot<Result<gateway::Target>>>;
   Impl(SchedulerParts p, std::shared_ptr<const config::Settings> s);
 
   net::Task<Result<void>> watch_models();
@@ -28,30 +35,100 @@ struct Scheduler::Impl {
   void tell_models();
   net::Task<void> stop();
 
-  void want(const std::string& name, inference::Operation operation,
-            const DeployedModel::Waiter& waiter);
+  void want(const std::string& name, inference::Operation operation, const Waiter& waiter,
+            TicketId ticket);
   Result<ModelDetails> details(const std::string& name);
-  Result<void> unload(const std::string& name);
+  void unload(const std::string& name, const std::shared_ptr<net::OneShot<Result<void>>>& done);
   std::vector<InstanceStatus> instances();
+  InstanceStatus instance_status(const DeployedModel& model);
   void publish();
 
-  DeployedModel& deployment(const models::ModelEntry& entry, engines::Purpose purpose);
-  engines::InstanceSpec spec_for(const models::ModelEntry& entry, engines::Purpose purpose) const;
+  Result<DeployedModel*> deployment(const models::ModelEntry& entry, engines::Purpose purpose);
+  Result<models::StartPlan> plan_for(const models::ModelEntry& entry,
+                                     engines::Purpose purpose) const;
+  engines::InstanceSpec spec_for(const models::ModelEntry& entry, engines::Purpose purpose,
+                                 const models::StartPlan& plan) const;
   std::chrono::milliseconds idle_timeout_of(const std::string& model) const;
   const config::ModelSettings* settings_of(const std::string& model) const;
   std::vector<std::string> aliases_of(const std::string& model) const;
   ModelStatus status_of(const models::ModelEntry& entry) const;
   std::shared_ptr<Catalog> make_catalog() const;
 
+  // scheduler_placement.cpp
+  std::uint64_t leased(const std::string& device) const;
+  models::Machine machine() const;
+  void share_out();
+  telemetry::Gauge memory_gauge(std::string_view what, const std::string& device);
+  void set_leases(std::vector<MemoryLease> fresh);
+  Result<std::vector<StartOption>> options_for(const models::ModelEntry& entry,
+                                               engines::Purpose purpose) const;
+  UnitSpec unit_spec(const DeployedModel& model) const;
+  void learn(DeployedModel& model);
+  void admit(DeployedModel& model, const Waiter& waiter, TicketId ticket);
+  void leave(TicketId ticket);
+  void unpark(UnitId unit);
+  void wake(const PlacementAction& action);
+  void expire();
+  Use use(UnitId unit) const override;
+  bool close_if_idle(UnitId unit, std::chrono::milliseconds idle) override;
+  void settle();
+  void perform(const PlacementAction& action);
+  DeploymentReports reports_of(UnitId unit);
+  void told_gone(UnitId unit);
+  void arm_timer();
+  net::Task<void> sleep_then_settle(sys::Steady at);
+  void measure();
+
   SchedulerParts parts;
   std::shared_ptr<const config::Settings> settings;
   std::shared_ptr<const Catalog> current;  // what was published last
   net::Snapshot<Catalog> catalog;
   models::Snapshot list;
+  std::vector<models::Accelerator> accelerators;  // those that the engine can use
+  unsigned numa_nodes = 1;
   std::vector<ModelStatus> routed;  // public names that routes answer
   std::map<Key, std::unique_ptr<DeployedModel>> deployed;
   std::unique_ptr<ModelWatch> watch;
   bool stopping = false;
+  bool ended = false;
+
+  // A caller who waits for a model.
+  struct Caller {
+    Waiter waiter;
+    UnitId unit = 0;
+    sys::Steady since{};
+  };
+  struct Unit {
+    DeployedModel* model = nullptr;
+    std::uint64_t peak = 0;        // bytes that it was seen to hold
+    std::vector<TicketId> parked;  // callers who were woken while its endpoint was closed
+  };
+  struct Unloading {
+    std::set<UnitId> units;
+    std::shared_ptr<net::OneShot<Result<void>>> done;
+  };
+  // Rung, on any thread, when a request leaves an engine while somebody waits for room.
+  struct Bell {
+    std::atomic<bool> wanted{false};
+    std::atomic<bool> rung{false};
+  };
+  struct Meters {
+    telemetry::Counter evictions, turns;
+    telemetry::Gauge waiting;
+    telemetry::Histogram load, wait;
+  };
+  Placement placement;
+  std::vector<Unit> units;  // by UnitId
+  std::unordered_map<TicketId, Caller> callers;
+  std::vector<Unloading> unloading;
+  std::vector<MemoryLease> leases;
+  std::shared_ptr<Bell> bell = std::make_shared<Bell>();
+  std::atomic<TicketId> last_ticket{0};
+  Meters meters;
+  bool settling = false;
+  bool unsettled = false;
+  std::unique_ptr<net::TaskGroup> timer;
+  std::optional<sys::Steady> armed_for;
 };
 
 }  // namespace corral::scheduler

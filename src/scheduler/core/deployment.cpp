@@ -2,7 +2,7 @@
 
 namespace corral::scheduler {
 
-using Kind = DeploymentAction::Kind;
+using Action = DeploymentAction;
 
 std::string_view to_string(DeploymentState state) {
   switch (state) {
@@ -15,74 +15,65 @@ std::string_view to_string(DeploymentState state) {
   return "unknown";
 }
 
-DeploymentActions Deployment::begin_loading() {
-  state_ = DeploymentState::loading;
-  error_.reset();
-  return {{Kind::start_instance, {}}};
+std::optional<Error> Deployment::refusal(Time now) const {
+  if (state_ != DeploymentState::failed || now - failed_at_ >= kRetryAfterFailure) {
+    return std::nullopt;
+  }
+  Error error = *error_;
+  error.retry_after =
+      std::chrono::ceil<std::chrono::seconds>(kRetryAfterFailure - (now - failed_at_));
+  return error;
 }
 
-DeploymentActions Deployment::wanted(Time now) {
-  switch (state_) {
-    case DeploymentState::unloaded: return begin_loading();
-    case DeploymentState::loading: return {};
-    case DeploymentState::ready: return {{Kind::wake_waiters, {}}};
-    case DeploymentState::unloading: wanted_again_ = true; return {};
-    case DeploymentState::failed: break;
-  }
-  if (now - failed_at_ >= kRetryAfterFailure) return begin_loading();
-  auto wait = std::chrono::ceil<std::chrono::seconds>(kRetryAfterFailure - (now - failed_at_));
-  Error error = *error_;
-  error.retry_after = wait;
-  return {{Kind::wake_waiters, std::move(error)}};
+DeploymentActions Deployment::start() {
+  if (state_ != DeploymentState::unloaded && state_ != DeploymentState::failed) return {};
+  state_ = DeploymentState::loading;
+  error_.reset();
+  return {Action::start_instance};
 }
 
 DeploymentActions Deployment::instance_ready() {
   if (state_ != DeploymentState::loading) return {};  // it is being unloaded
   state_ = DeploymentState::ready;
-  return {{Kind::open_endpoint, {}}, {Kind::wake_waiters, {}}};
+  return {Action::open_endpoint};
 }
 
 DeploymentActions Deployment::instance_down() {
   if (state_ != DeploymentState::ready) return {};
-  state_ = DeploymentState::loading;  // callers wait for the restart
-  return {{Kind::close_endpoint, {}}};
+  state_ = DeploymentState::loading;
+  return {Action::close_endpoint};
 }
 
 DeploymentActions Deployment::instance_failed(Error why, Time now) {
   DeploymentActions actions;
-  if (state_ == DeploymentState::ready) actions.push_back({Kind::close_endpoint, {}});
+  if (state_ == DeploymentState::ready) actions.push_back(Action::close_endpoint);
   state_ = DeploymentState::failed;
-  wanted_again_ = false;
   failed_at_ = now;
-  error_ = why;
-  actions.push_back({Kind::wake_waiters, std::move(why)});
+  error_ = std::move(why);
   return actions;
 }
 
 DeploymentActions Deployment::instance_stopped() {
-  if (state_ != DeploymentState::unloading) return {};
-  if (std::exchange(wanted_again_, false)) return begin_loading();
-  state_ = DeploymentState::unloaded;
+  if (state_ == DeploymentState::unloading) state_ = DeploymentState::unloaded;
   return {};
 }
 
-DeploymentActions Deployment::unload(Error why) {
-  DeploymentActions actions;
+DeploymentActions Deployment::unload() {
   switch (state_) {
-    case DeploymentState::unloaded: return {};
-    case DeploymentState::unloading:
-      wanted_again_ = false;
-      return {{Kind::wake_waiters, std::move(why)}};
+    case DeploymentState::unloaded:
+    case DeploymentState::unloading: return {};
     case DeploymentState::failed:
       state_ = DeploymentState::unloaded;
       error_.reset();
       return {};
-    case DeploymentState::ready: actions.push_back({Kind::close_endpoint, {}}); break;
-    case DeploymentState::loading: actions.push_back({Kind::wake_waiters, std::move(why)}); break;
+    case DeploymentState::ready:
+      state_ = DeploymentState::unloading;
+      return {Action::close_endpoint, Action::stop_instance};
+    case DeploymentState::loading:
+      state_ = DeploymentState::unloading;
+      return {Action::stop_instance};
   }
-  state_ = DeploymentState::unloading;
-  actions.push_back({Kind::stop_instance, {}});
-  return actions;
+  return {};
 }
 
 }  // namespace corral::scheduler

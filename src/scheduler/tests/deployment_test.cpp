@@ -5,99 +5,95 @@
 namespace corral::scheduler {
 namespace {
 
-using Kind = DeploymentAction::Kind;
+using Action = DeploymentAction;
 using State = DeploymentState;
 using std::chrono::seconds;
 
 const sys::Steady kStart{seconds(1000)};
 
-std::vector<Kind> kinds(const DeploymentActions& actions) {
-  std::vector<Kind> result;
-  for (const auto& action : actions) result.push_back(action.kind);
-  return result;
-}
-
 Error broken() { return fail(ErrorCode::unavailable, "broken"); }
 
 Deployment ready_one() {
   Deployment d;
-  (void)d.wanted(kStart);
+  (void)d.start();
   (void)d.instance_ready();
   return d;
 }
 
-TEST(Deployment, FirstRequestStartsAndAllShareOneLoad) {
+TEST(Deployment, StartsOnce) {
   Deployment d;
-  EXPECT_EQ(kinds(d.wanted(kStart)), std::vector{Kind::start_instance});
-  EXPECT_TRUE(d.wanted(kStart).empty());
-  EXPECT_EQ(kinds(d.instance_ready()), (std::vector{Kind::open_endpoint, Kind::wake_waiters}));
+  EXPECT_FALSE(d.refusal(kStart));
+  EXPECT_EQ(d.start(), DeploymentActions{Action::start_instance});
+  EXPECT_TRUE(d.start().empty());
+  EXPECT_EQ(d.instance_ready(), DeploymentActions{Action::open_endpoint});
   EXPECT_EQ(d.state(), State::ready);
-  EXPECT_EQ(kinds(d.wanted(kStart)), std::vector{Kind::wake_waiters});
+  EXPECT_TRUE(d.start().empty());
+  EXPECT_TRUE(d.instance_ready().empty());
 }
 
 TEST(Deployment, CrashClosesAndTheRestartOpensAgain) {
   Deployment d = ready_one();
-  EXPECT_EQ(kinds(d.instance_down()), std::vector{Kind::close_endpoint});
+  EXPECT_EQ(d.instance_down(), DeploymentActions{Action::close_endpoint});
   EXPECT_EQ(d.state(), State::loading);
   EXPECT_TRUE(d.instance_down().empty());
-  EXPECT_TRUE(d.wanted(kStart).empty());
-  EXPECT_EQ(kinds(d.instance_ready()), (std::vector{Kind::open_endpoint, Kind::wake_waiters}));
+  EXPECT_TRUE(d.start().empty());
+  EXPECT_EQ(d.instance_ready(), DeploymentActions{Action::open_endpoint});
 }
 
-TEST(Deployment, FailureTellsTheWaitersAndIsTriedAgainLater) {
+TEST(Deployment, AfterAFailureItIsTriedAgainLater) {
   Deployment d;
-  (void)d.wanted(kStart);
-  auto failed = d.instance_failed(broken(), kStart);
-  ASSERT_EQ(kinds(failed), std::vector{Kind::wake_waiters});
-  EXPECT_EQ(failed[0].error->message, "broken");
+  (void)d.start();
+  EXPECT_TRUE(d.instance_failed(broken(), kStart).empty());
   EXPECT_EQ(d.error()->message, "broken");
-
-  auto refused = d.wanted(kStart + seconds(4));
-  ASSERT_EQ(kinds(refused), std::vector{Kind::wake_waiters});
-  EXPECT_EQ(refused[0].error->retry_after, seconds(6));
-  EXPECT_EQ(kinds(d.wanted(kStart + seconds(10))), std::vector{Kind::start_instance});
+  auto refused = d.refusal(kStart + seconds(4));
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->message, "broken");
+  EXPECT_EQ(refused->retry_after, seconds(6));
+  EXPECT_FALSE(d.refusal(kStart + seconds(10)));
+  EXPECT_EQ(d.start(), DeploymentActions{Action::start_instance});
   EXPECT_FALSE(d.error().has_value());
 }
 
-TEST(Deployment, FailureOfAReadyOneClosesIt) {
+TEST(Deployment, FailureWhileServingCloses) {
   Deployment d = ready_one();
-  EXPECT_EQ(kinds(d.instance_failed(broken(), kStart)),
-            (std::vector{Kind::close_endpoint, Kind::wake_waiters}));
+  EXPECT_EQ(d.instance_failed(broken(), kStart), DeploymentActions{Action::close_endpoint});
+  EXPECT_EQ(d.state(), State::failed);
 }
 
-TEST(Deployment, UnloadGivesBackAndARequestMeanwhileLoadsAgain) {
+TEST(Deployment, Unloads) {
   Deployment d = ready_one();
-  EXPECT_EQ(kinds(d.unload(broken())), (std::vector{Kind::close_endpoint, Kind::stop_instance}));
-  EXPECT_TRUE(d.instance_ready().empty());
-  EXPECT_TRUE(d.wanted(kStart).empty());
-  EXPECT_EQ(kinds(d.instance_stopped()), std::vector{Kind::start_instance});
-  EXPECT_EQ(d.state(), State::loading);
-  EXPECT_TRUE(d.instance_stopped().empty());
-}
-
-TEST(Deployment, UnloadWhileLoadingLetsTheWaitersGo) {
-  Deployment d;
-  (void)d.wanted(kStart);
-  EXPECT_EQ(kinds(d.unload(broken())), (std::vector{Kind::wake_waiters, Kind::stop_instance}));
-  (void)d.wanted(kStart);
-  EXPECT_EQ(kinds(d.unload(broken())), std::vector{Kind::wake_waiters});
+  EXPECT_EQ(d.unload(), (DeploymentActions{Action::close_endpoint, Action::stop_instance}));
+  EXPECT_EQ(d.state(), State::unloading);
+  EXPECT_TRUE(d.unload().empty());
+  EXPECT_TRUE(d.start().empty());           // not before it is gone
+  EXPECT_TRUE(d.instance_ready().empty());  // too late
+  EXPECT_TRUE(d.instance_down().empty());
+  EXPECT_EQ(d.state(), State::unloading);
   EXPECT_TRUE(d.instance_stopped().empty());
   EXPECT_EQ(d.state(), State::unloaded);
-  EXPECT_TRUE(d.unload(broken()).empty());
+  EXPECT_TRUE(d.unload().empty());
+  EXPECT_EQ(d.start(), DeploymentActions{Action::start_instance});
+  EXPECT_TRUE(d.instance_stopped().empty());  // of an earlier one
+  EXPECT_EQ(d.state(), State::loading);
+  EXPECT_EQ(d.unload(), DeploymentActions{Action::stop_instance});
 }
 
 TEST(Deployment, UnloadForgetsAFailure) {
   Deployment d;
-  (void)d.wanted(kStart);
+  (void)d.start();
   (void)d.instance_failed(broken(), kStart);
-  EXPECT_TRUE(d.unload(broken()).empty());
-  EXPECT_EQ(kinds(d.wanted(kStart)), std::vector{Kind::start_instance});
+  EXPECT_TRUE(d.unload().empty());
+  EXPECT_EQ(d.state(), State::unloaded);
+  EXPECT_FALSE(d.error());
 }
 
 TEST(Deployment, StatesHaveNames) {
-  for (auto state :
-       {State::unloaded, State::loading, State::ready, State::unloading, State::failed}) {
-    EXPECT_NE(to_string(state), "unknown");
+  for (auto [state, name] : {std::pair{State::unloaded, "unloaded"},
+                             {State::loading, "loading"},
+                             {State::ready, "ready"},
+                             {State::unloading, "unloading"},
+                             {State::failed, "failed"}}) {
+    EXPECT_EQ(to_string(state), name);
   }
 }
 

@@ -1,0 +1,37 @@
+// From the configuration and this machine to the plan of a model's start (models/core/plan.hpp),
+// and from the plan to what the engine is told.
+//
+// Thread rule: pure functions.
+// Example:
+//   auto plan = start_plan(settings, entry, purpose, machine_of(settings, sys::host_facts(), {}));
+//   if (plan) apply(*plan, spec);
+#pragma once
+
+#include <vector>
+
+#include "base/error.hpp"
+#include "config/settings.hpp"
+#include "engines/llama_server.hpp"
+#include "models/core/plan.hpp"
+#include "models/model_list.hpp"
+#include "sys/host.hpp"
+
+namespace corral::scheduler {
+
+// Copies of a sliding or recurrent cache that an engine may keep for each slot. The engine's own
+// default of 32 would take more memory than everything else; two are enough to go on with a
+// conversation.
+inline constexpr unsigned kCheckpoints = 2;
+
+// What engines may use of this machine, as scheduler.* allows.
+models::Machine machine_of(const config::Settings& settings, const sys::HostFacts& host,
+                           std::vector<models::Accelerator> accelerators);
+
+// For one model: what it wishes by its own settings or the defaults, on what is left to its pool.
+Result<models::StartPlan> start_plan(const config::Settings& settings,
+                                     const models::ModelEntry& entry, engines::Purpose purpose,
+                                     const models::Machine& machine);
+
+void apply(const models::StartPlan& plan, engines::InstanceSpec& spec);
+
+}  // namespace corral::scheduler

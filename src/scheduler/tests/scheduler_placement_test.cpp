@@ -1,0 +1,255 @@
+// The scheduler with models that do not fit together, and an engine that is a script.
+#include <gtest/gtest.h>
+
+#include "scheduler/scheduler.hpp"
+#include "scheduler/tests/world.hpp"
+
+namespace corral::scheduler {
+namespace {
+
+using namespace std::chrono_literals;
+using inference::Operation;
+using net::testing::eventually;
+
+constexpr auto kPatience = 60s;
+constexpr std::uint64_t kMiB = 1u << 20;
+
+// Room for one of `a` and `b`.
+class TightWorld : public World {
+ public:
+  TightWorld() {
+    settings.scheduler.memory = 1000 * kMiB;
+    for (const char* name : {"a", "b"}) {
+      put_model(name);
+      settings.models.settings[name].memory = 600 * kMiB;
+    }
+  }
+  std::optional<InstanceStatus> instance(const std::string& model) {
+    for (auto& each : instances()) {
+      if (each.model == model) return each;
+    }
+    return std::nullopt;
+  }
+  bool waits(const std::string& model) {
+    auto found = instance(model);
+    return found && found->state == "waiting" && found->waiting > 0;
+  }
+};
+
+// One caller on a shard of its own, who may leave.
+class Asker {
+ public:
+  Asker(World& world, const std::string& model) : world_(world), tasks_(world.shard()) {
+    tasks_.spawn(ask(world.scheduler.get(), model, this));
+  }
+  ~Asker() { leave(); }
+  void leave() {
+    if (!std::exchange(left_, true)) world_.loops.run(world_.shard(), tasks_.close());
+  }
+  bool told() const { return done_; }
+  // Once it was told:
+  gateway::Target target;
+  std::optional<Error> error;
+
+ private:
+  static net::Task<void> ask(Scheduler* scheduler, std::string model, Asker* self) {
+    auto made = co_await scheduler->ensure(ModelName(model), Operation::chat);
+    if (made)
+      self->target = *made;
+    else
+      self->error = made.error();
+    self->done_ = true;
+  }
+  World& world_;
+  net::TaskGroup tasks_;
+  std::atomic<bool> done_ = false;
+  bool left_ = false;
+};
+
+TEST(SchedulerRoom, AnIdleModelGoesForAnother) {
+  TightWorld world;
+  world.start();
+  auto a = world.ensure("a");
+  ASSERT_TRUE(a) << a.error().describe();
+  auto held = world.instance("a");
+  ASSERT_TRUE(held);
+  EXPECT_EQ(held->device, "cpu");
+  EXPECT_EQ(held->reserved_bytes, 600 * kMiB);
+  auto b = world.ensure("b");
+  ASSERT_TRUE(b) << b.error().describe();
+  EXPECT_TRUE(a->endpoint->closed());
+  EXPECT_FALSE(world.instance("a"));
+  EXPECT_TRUE(world.instance("b"));
+  EXPECT_TRUE(world.log->has("unloaded to make room model=a"));
+}
+
+TEST(SchedulerRoom, ABusyModelIsWaitedFor) {
+  TightWorld world;
+  world.start();
+  auto a = world.ensure("a");
+  ASSERT_TRUE(a);
+  auto lease = a->endpoint->try_acquire();
+  Asker asker(world, "b");
+  ASSERT_TRUE(eventually([&] { return world.waits("b"); }, kPatience));
+  EXPECT_TRUE(world.instance("b")->waits_because.contains("held by a (600.0 MiB)"))
+      << world.instance("b")->waits_because;
+  EXPECT_FALSE(a->endpoint->closed());
+  EXPECT_FALSE(asker.told());
+  lease.give_back();
+  ASSERT_TRUE(eventually([&] { return asker.told(); }, kPatience));
+  EXPECT_FALSE(asker.error) << asker.error->describe();
+  EXPECT_TRUE(a->endpoint->closed());
+}
+
+TEST(SchedulerRoom, ATurnEndsAndRunningRequestsFinish) {
+  TightWorld world;
+  world.settings.scheduler.turn_limit = 200ms;
+  world.start();
+  auto a = world.ensure("a");
+  ASSERT_TRUE(a);
+  auto lease = a->endpoint->try_acquire();
+  Asker asker(world, "b");
+  ASSERT_TRUE(eventually([&] { return a->endpoint->closed(); }, kPatience));
+  EXPECT_TRUE(world.log->has("its turn is over"));
+  EXPECT_FALSE(a->endpoint->try_acquire());
+  EXPECT_TRUE(world.in_state("a", ModelState::ready));  // it still answers
+  EXPECT_FALSE(asker.told());
+  Asker again(world, "a");  // waits for its next turn
+  lease.give_back();
+  ASSERT_TRUE(eventually([&] { return asker.told(); }, kPatience));
+  EXPECT_FALSE(asker.error) << asker.error->describe();
+  ASSERT_TRUE(eventually([&] { return again.told(); }, kPatience));
+  EXPECT_FALSE(again.error) << again.error->describe();
+}
+
+TEST(SchedulerRoom, TheTurnGoesOnWhenTheWaiterLeaves) {
+  TightWorld world;
+  world.settings.scheduler.turn_limit = 100ms;
+  world.start();
+  auto a = world.ensure("a");
+  ASSERT_TRUE(a);
+  auto lease = a->endpoint->try_acquire();
+  Asker asker(world, "b");
+  ASSERT_TRUE(eventually([&] { return a->endpoint->closed(); }, kPatience));
+  asker.leave();
+  EXPECT_TRUE(eventually([&] { return !a->endpoint->closed(); }, kPatience));
+  EXPECT_TRUE(a->endpoint->try_acquire());
+  EXPECT_FALSE(world.waits("b"));
+  EXPECT_TRUE(world.instances().size() == 1);
+}
+
+TEST(SchedulerRoom, NobodyWaitsForEver) {
+  TightWorld world;
+  world.settings.gateway.queue_timeout = 200ms;
+  world.start();
+  auto a = world.ensure("a");
+  ASSERT_TRUE(a);
+  auto lease = a->endpoint->try_acquire();
+  auto b = world.ensure("b");
+  ASSERT_FALSE(b);
+  EXPECT_EQ(b.error().code, ErrorCode::unavailable);
+  EXPECT_TRUE(b.error().message.contains("no place for the model 'b'")) << b.error().message;
+  EXPECT_TRUE(b.error().message.contains("held by a")) << b.error().message;
+  EXPECT_TRUE(b.error().retry_after);
+}
+
+TEST(SchedulerRoom, WhatEndpointsUseIsTakenOff) {
+  TightWorld world;
+  world.settings.endpoints.push_back({.name = "near", .device = "cpu", .memory = 500 * kMiB});
+  world.start();
+  auto refused = world.ensure("a");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::unavailable);
+  EXPECT_TRUE(refused.error().message.contains("MiB")) << refused.error().message;
+  world.loops.call(world.loops.shards().control(), [&] {
+    world.scheduler->set_leases({{"cpu", 300 * kMiB}});
+    return true;
+  });
+  auto a = world.ensure("a");
+  EXPECT_TRUE(a) << a.error().describe();
+}
+
+TEST(SchedulerRoom, APoolIsForItsModels) {
+  TightWorld world;
+  world.settings.scheduler.memory = 2000 * kMiB;
+  world.settings.scheduler.pools["fast"] = {"cpu", 700 * kMiB};
+  world.settings.models.settings["a"].pool = "fast";
+  world.put_model("c");
+  world.settings.models.settings["c"].memory = 800 * kMiB;
+  world.start();
+  ASSERT_TRUE(world.ensure("b"));
+  ASSERT_TRUE(world.ensure("a"));  // beside b, which would not go for it
+  ASSERT_TRUE(world.instance("b"));
+  ASSERT_TRUE(world.ensure("c"));  // 600 and 800 do not fit into the common 1300
+  EXPECT_FALSE(world.instance("b"));
+  EXPECT_TRUE(world.instance("a"));
+}
+
+TEST(SchedulerRoom, NoMoreThanSoManyModels) {
+  TightWorld world;
+  world.settings.scheduler.memory = 4000 * kMiB;
+  world.settings.scheduler.max_models = 1;
+  world.start();
+  ASSERT_TRUE(world.ensure("a"));
+  ASSERT_TRUE(world.ensure("b"));
+  EXPECT_EQ(world.instances().size(), 1u);
+}
+
+TEST(SchedulerRoom, APinnedModelStays) {
+  TightWorld world;
+  world.settings.models.settings["a"].pin = true;
+  world.start();
+  ASSERT_TRUE(world.ensure("a"));
+  auto b = world.ensure("b");
+  ASSERT_FALSE(b);
+  EXPECT_TRUE(b.error().message.contains("pinned models hold 600.0 MiB: a")) << b.error().message;
+  // Not any more after a change of the settings.
+  world.settings.models.settings["a"].pin = false;
+  world.reload();
+  auto again = world.ensure("b");
+  EXPECT_TRUE(again) << again.error().describe();
+}
+
+TEST(SchedulerRoom, ALargerBudgetIsUsedAtOnce) {
+  TightWorld world;
+  world.start();
+  auto a = world.ensure("a");
+  ASSERT_TRUE(a);
+  auto lease = a->endpoint->try_acquire();
+  Asker asker(world, "b");
+  ASSERT_TRUE(eventually([&] { return world.waits("b"); }, kPatience));
+  world.settings.scheduler.memory = 2000 * kMiB;
+  world.reload();
+  ASSERT_TRUE(eventually([&] { return asker.told(); }, kPatience));
+  EXPECT_FALSE(asker.error);
+  EXPECT_FALSE(a->endpoint->closed());
+}
+
+TEST(SchedulerRoom, WhoWaitsIsToldWhenTheServerStops) {
+  TightWorld world;
+  world.start();
+  auto a = world.ensure("a");
+  ASSERT_TRUE(a);
+  auto lease = a->endpoint->try_acquire();
+  Asker asker(world, "b");
+  ASSERT_TRUE(eventually([&] { return world.waits("b"); }, kPatience));
+  world.loops.run(world.loops.shards().control(), world.scheduler->stop());
+  ASSERT_TRUE(eventually([&] { return asker.told(); }, kPatience));
+  ASSERT_TRUE(asker.error);
+  EXPECT_EQ(asker.error->code, ErrorCode::unavailable);
+}
+
+TEST(SchedulerRoom, AFailedModelGivesItsRoomBack) {
+  TightWorld world;
+  world.settings.llama_server.extra_arguments = {"--fake-exit", "1"};
+  world.start();
+  ASSERT_FALSE(world.ensure("a"));
+  ASSERT_FALSE(world.ensure("b"));
+  auto failed = world.instance("a");
+  ASSERT_TRUE(failed);
+  EXPECT_EQ(failed->state, "failed");
+  EXPECT_EQ(failed->reserved_bytes, 0u);
+}
+
+}  // namespace
+}  // namespace corral::scheduler
