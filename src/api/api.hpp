@@ -36,6 +36,8 @@ class Api {
   void replace_gate(std::shared_ptr<const Gate> gate) { gate_.publish(gate); }
   void set_log_access(bool on) { log_access_ = on; }
   const std::shared_ptr<const Gate>& gate() const { return gate_.local(); }
+  // Of the calling shard, since it was asked last.
+  std::vector<models::ModelUse> take_usage() { return model_meters_.take_usage(); }
 
  private:
   struct RouteMeters;

@@ -22,6 +22,7 @@ struct ModelMeters::Meters {
   telemetry::Counter ok, client_error, server_error;
   telemetry::Counter prompt_tokens, completion_tokens;
   telemetry::Histogram duration, first_token, speed, waited;
+  models::ModelUse use;  // not yet taken; plain numbers, since the shard alone sees them
 
   Meters(telemetry::Metrics& m, const std::string& surface, const std::string& operation,
          const std::string& model)
@@ -45,7 +46,9 @@ struct ModelMeters::Meters {
                           {{"surface", surface}, {"model", model}}, speed_buckets())),
         waited(m.histogram(
             "corral_wait_seconds", "Waiting for the model to be ready and for a place at it.",
-            {{"surface", surface}, {"model", model}}, telemetry::latency_buckets())) {}
+            {{"surface", surface}, {"model", model}}, telemetry::latency_buckets())) {
+    use.model = model;
+  }
 
   static telemetry::Counter requests(telemetry::Metrics& m, const std::string& surface,
                                      const std::string& operation, const std::string& model,
@@ -84,6 +87,11 @@ void ModelMeters::record(std::string_view surface, const CallNotes& notes, int s
    : status >= 400                      ? meters.client_error
                                         : meters.ok)
       .add();
+  if (!notes.failed_midway && status < 400) {
+    meters.use.requests += 1;
+    meters.use.prompt_tokens += notes.usage.prompt_tokens;
+    meters.use.completion_tokens += notes.usage.completion_tokens;
+  }
   meters.duration.observe(seconds);
   meters.waited.observe(seconds_of(notes.waited));
   if (notes.usage.prompt_tokens > 0) {
@@ -99,6 +107,17 @@ void ModelMeters::record(std::string_view surface, const CallNotes& notes, int s
       meters.speed.observe(static_cast<double>(notes.usage.completion_tokens - 1) / span);
     }
   }
+}
+
+std::vector<models::ModelUse> ModelMeters::take_usage() {
+  std::vector<models::ModelUse> taken;
+  for (auto& [key, meters] : by_shard_[net::Shard::current()->index()]) {
+    models::ModelUse& use = meters->use;
+    if (use.requests == 0) continue;
+    taken.push_back(use);
+    use.requests = use.prompt_tokens = use.completion_tokens = 0;
+  }
+  return taken;
 }
 
 }  // namespace corral::api

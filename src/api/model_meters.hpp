@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/call.hpp"
+#include "models/usage_history.hpp"
 #include "telemetry/metrics.hpp"
 
 namespace corral::api {
@@ -19,6 +20,9 @@ class ModelMeters {
 
   // A request for a model ended: `status` as sent, `seconds` from first byte to last.
   void record(std::string_view surface, const CallNotes& notes, int status, double seconds);
+
+  // What the calling shard has counted of answered requests since it was asked last.
+  std::vector<models::ModelUse> take_usage();
 
  private:
   struct Meters;

@@ -49,6 +49,7 @@ const char* const kVersion = CORRAL_VERSION;
 int serve(const cli::ServeOptions& options) {
   auto begun = std::chrono::steady_clock::now();
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file past its limit is an error, not the end
   sys::tune_allocator();
   sys::raise_open_file_limit();
   auto files = sys::real_files();

@@ -79,7 +79,9 @@ Server::Server(cli::ServeOptions options, std::shared_ptr<const config::Settings
       shards_(shard_count(*settings_)),
       caller_rules_(shards_, caller_rules(settings_->gateway)),
       store_(std::move(store)),
-      pool_(kPoolThreads) {
+      models_(*settings_, *store_.database, files_, clock_, log_.named("models")),
+      pool_(kPoolThreads),
+      pulls_(shards_, models_, files_, clock_, log_.named("pulls")) {
   make_gateway();
   api_ = std::make_unique<api::Api>(shards_, log_.named("access"), metrics_,
                                     std::make_shared<const api::Gate>(settings_->server),
@@ -108,7 +110,10 @@ void Server::make_gateway() {
     auto match = dispatcher_->routing()->find(model);
     return match.route == nullptr ? 0 : match.route->state->queue().waiting();
   };
+  parts.model_index = &models_.index();
+  parts.served_models = &models_.served();
   scheduler_ = std::make_unique<scheduler::Scheduler>(std::move(parts), settings_);
+  models_.catalog().on_change([this] { scheduler_->refresh_models(); });
   dispatcher_ = std::make_unique<gateway::Dispatcher>(shards_, *scheduler_);
   gateway::RegistryParts registry{shards_.control(), bindings_, log_.named("gateway"), poke, {}};
   registry.breaker_changed = [this](const std::string& endpoint, const std::string& model,
@@ -122,28 +127,48 @@ void Server::make_gateway() {
       shards_, pool_, log_.named("gateway"), *dispatcher_, *registry_, *store_.resources,
       *store_.sealer, [this](const gateway::RouteTable& table) {
         scheduler_->set_routed(scheduler::routed_models(table, facts_.started));
+        std::vector<scheduler::MemoryLease> leases;
+        for (const auto& endpoint : registry_->view()) {
+          const auto& wanted = endpoint.settings;
+          if (!wanted.device.empty() && wanted.memory > 0) {
+            leases.push_back({wanted.device, wanted.memory});
+          }
+        }
+        scheduler_->set_leases(std::move(leases));
       }});
   gateway_metrics_ = std::make_unique<gateway::GatewayMetrics>(metrics_, *dispatcher_, *registry_);
   outliers_ = std::make_unique<gateway::OutlierWatch>(*registry_);
   gateway::AnswerStore::Options kept;
   kept.cache_bytes = settings_->gateway.cache_bytes;
   kept.seed = random_seed();
-  answers_ = std::make_unique<gateway::AnswerStore>(kept, metrics_);
+  if (store_.shared) {
+    store::RedisOptions redis;
+    redis.url = *store_.shared;
+    shared_answers_ = std::make_unique<gateway::RedisAnswers>(shards_, redis, metrics_,
+                                                              log_.named("gateway"), clock_);
+  }
+  answers_ = std::make_unique<gateway::AnswerStore>(kept, metrics_, shared_answers_.get());
 }
 
 void Server::make_surfaces() {
   openai_ = std::make_unique<api::openai::OpenAiSurface>(*dispatcher_, *scheduler_, caller_rules_);
   openai_->keep_answers(shards_, *answers_);
+  openai_->join_embeddings(shards_, metrics_, settings_->gateway.embedding_batch, random_seed());
   facts_.version = kVersion;
   facts_.started = clock_.wall();
   admin_ = std::make_unique<api::admin::AdminSurface>(*scheduler_, facts_, shards_.control());
   route_admin_ = std::make_unique<api::admin::RouteAdmin>(*routes_, *dispatcher_);
+  model_admin_ = std::make_unique<api::admin::ModelAdmin>(api::admin::ModelAdminParts{
+      models_.catalog(), models_.index(), models_.history(), models_.blobs(), files_, pool_,
+      *scheduler_, admin_->running(), log_.named("models")});
   ops_ = std::make_unique<api::ops::OpsSurface>(api::ops::OpsParts{
       *api_, *scheduler_, metrics_, pool_, kVersion, ready_, draining_,
       [this] { return http_->connections(); }, [this] { return http_->requests_in_flight(); }});
   openai_->add_routes(api_->router());
   admin_->add_routes(api_->router());
   route_admin_->add_routes(api_->router());
+  model_admin_->add_routes(api_->router());
+  pulls_.add_routes(api_->router(), admin_->running());
   ops_->add_routes(api_->router());
   if (settings_->server.web_root.empty()) {
     ops_->add_root(api_->router());
@@ -224,6 +249,7 @@ int Server::run() {
     gateway_metrics_->update();
     answers_->tick();
   });
+  models_.keep(shards_, pool_, *api_);
   shards_.start();
   shards_.run_control();
   shards_.join();
@@ -232,8 +258,15 @@ int Server::run() {
 }
 
 net::Task<void> Server::main_task() {
-  auto started = co_await routes_->start(settings_);
+  auto started = models_.open();
+  if (started) started = co_await routes_->start(settings_);
   if (started) started = co_await scheduler_->start();
+  if (started) started = co_await pulls_.start(settings_);
+  starting_ = false;
+  if (draining_) {
+    co_await shut_down();
+    co_return;
+  }
   if (!started) {
     log_.error("cannot start", {{"error", started.error().describe()}});
     fmt::print(stderr, "error: {}\n", started.error().describe());
@@ -241,6 +274,7 @@ net::Task<void> Server::main_task() {
     shards_.stop();
     co_return;
   }
+  if (shared_answers_) shared_answers_->start();
   http_->start();
   ready_ = true;
   announce();
@@ -257,7 +291,8 @@ void Server::on_signal(int number) {
     std::_Exit(130);
   }
   log_.info("shutting down; a second signal ends at once", {{"signal", number}});
-  tasks_->spawn(shut_down());
+  // What is being started cannot be stopped midway; main_task shuts it down when it is done.
+  if (!starting_) tasks_->spawn(shut_down());
 }
 
 net::Task<void> Server::shut_down() {
@@ -265,10 +300,13 @@ net::Task<void> Server::shut_down() {
   std::size_t cut = co_await http_->stop(settings_->server.shutdown_grace);
   if (cut > 0) log_.warn("requests did not finish in time and were cut", {{"requests", cut}});
   co_await openai_->stop();
+  if (shared_answers_) co_await shared_answers_->stop();
+  co_await pulls_.stop();
   co_await admin_->stop();
   co_await registry_->stop();
   co_await routes_->stop();
   co_await scheduler_->stop();
+  co_await models_.note_last_usage(shards_, pool_, *api_);
   log_.info("stopped");
   shards_.stop();
 }
@@ -298,8 +336,10 @@ void Server::reload() {
   api_->set_log_access(settings_->log.access);
   caller_rules_.publish(caller_rules(settings_->gateway));
   answers_->set_limit(settings_->gateway.cache_bytes);
+  openai_->set_embedding_window(settings_->gateway.embedding_batch);
   scheduler_->reload(settings_);
   routes_->reload(settings_);
+  tasks_->spawn(pulls_.reload(settings_));
   log_.info("configuration reloaded", {{"changes", changes.size()}});
 }
 

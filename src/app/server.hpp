@@ -8,16 +8,20 @@
 #include <vector>
 
 #include "api/admin/admin_surface.hpp"
+#include "api/admin/model_admin.hpp"
 #include "api/admin/route_admin.hpp"
 #include "api/api.hpp"
 #include "api/openai/openai_surface.hpp"
 #include "api/ops/ops_surface.hpp"
+#include "app/model_parts.hpp"
+#include "app/pull_parts.hpp"
 #include "app/store_parts.hpp"
 #include "cli/cli.hpp"
 #include "config/config.hpp"
 #include "gateway/answer_store.hpp"
 #include "gateway/gateway_metrics.hpp"
 #include "gateway/outlier_watch.hpp"
+#include "gateway/redis_answers.hpp"
 #include "gateway/route_control.hpp"
 #include "net/http_server.hpp"
 #include "net/snapshot.hpp"
@@ -62,24 +66,29 @@ class Server {
   bindings::BindingSet bindings_;
   std::atomic<bool> ready_{false};
   std::atomic<bool> draining_{false};
+  bool starting_ = true;  // control shard
   int exit_code_ = 0;
 
   net::Shards shards_;
   net::Snapshot<api::CallerRules> caller_rules_;
   StoreParts store_;
+  ModelParts models_;
   net::BlockingPool pool_;
+  PullService pulls_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<gateway::Dispatcher> dispatcher_;
   std::unique_ptr<gateway::EndpointRegistry> registry_;
   std::unique_ptr<gateway::RouteControl> routes_;
   std::unique_ptr<gateway::GatewayMetrics> gateway_metrics_;
   std::unique_ptr<gateway::OutlierWatch> outliers_;
+  std::unique_ptr<gateway::RedisAnswers> shared_answers_;  // may be null
   std::unique_ptr<gateway::AnswerStore> answers_;
   std::unique_ptr<api::Api> api_;
   api::admin::ServerFacts facts_;
   std::unique_ptr<api::openai::OpenAiSurface> openai_;
   std::unique_ptr<api::admin::AdminSurface> admin_;
   std::unique_ptr<api::admin::RouteAdmin> route_admin_;
+  std::unique_ptr<api::admin::ModelAdmin> model_admin_;
   std::unique_ptr<api::ops::OpsSurface> ops_;
   std::unique_ptr<net::StaticFiles> static_files_;
   std::unique_ptr<net::HttpServer> http_;

@@ -7,6 +7,9 @@ namespace corral::app {
 Result<StoreParts> open_store(const config::Settings& settings, sys::Files& files,
                               const sys::Clock& clock) {
   StoreParts parts;
+  if (!settings.shared.url.empty()) {
+    CORRAL_TRY(parts.shared, store::RedisUrl::parse(settings.shared.url.value));
+  }
   sys::Path folder(settings.data_dir);
   std::string url = settings.store.url.value;
   if (url.empty()) url = "sqlite:" + (folder / "corral.db").string();

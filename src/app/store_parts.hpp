@@ -3,9 +3,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "config/settings.hpp"
 #include "store/database.hpp"
+#include "store/redis_url.hpp"
 #include "store/resources.hpp"
 #include "store/sealer.hpp"
 #include "sys/clock.hpp"
@@ -17,6 +19,7 @@ struct StoreParts {
   std::unique_ptr<store::Database> database;
   std::unique_ptr<store::Resources> resources;
   std::unique_ptr<store::Sealer> sealer;
+  std::optional<store::RedisUrl> shared;  // where processes share what they keep
 };
 
 // Brings the database's structure up to date. The key that seals secrets lies in the data folder.

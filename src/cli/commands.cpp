@@ -52,6 +52,20 @@ void add_settings(Fields& fields, const json::value& model) {
   fields.emplace_back("Unloaded after", idle_text(*settings));
 }
 
+void add_versions(Fields& fields, const json::value& model, sys::Wall now) {
+  if (auto origin = text_of(model, "origin"); !origin.empty()) {
+    fields.emplace_back("Origin", origin);
+  }
+  for (const json::value& version : list_of(model, "versions")) {
+    fields.emplace_back(
+        "Version",
+        fmt::format("{}{} ({}, {}{}{})", number_text(version, "version"),
+                    is_true(version, "present") ? " in use" : "", bytes_text(version, "size_bytes"),
+                    ago_text(version, "added", now),
+                    text_of(version, "author").empty() ? "" : " by ", text_of(version, "author")));
+  }
+}
+
 }  // namespace
 
 std::string render_models(std::string_view body, sys::Wall now, const Paint& paint) {
@@ -84,11 +98,14 @@ std::string render_instances(std::string_view body, sys::Wall now, const Paint& 
                {"PID", Align::right},
                {"STARTED"},
                {"UNLOADS"},
+               {"DEVICE"},
+               {"RESERVED", Align::right},
                {"MEMORY", Align::right},
                {"CPU", Align::right},
                {"IN FLIGHT", Align::right},
                {"REQUESTS", Align::right},
                {"RESTARTS", Align::right}});
+  std::string reasons;
   for (const json::value& instance : list_of(document, "instances")) {
     std::string_view state = text_of(instance, "state");
     auto unload = parse_rfc3339(text_of(instance, "idle_unload_at"));
@@ -99,13 +116,19 @@ std::string render_instances(std::string_view body, sys::Wall now, const Paint& 
                {number_text(instance, "pid")},
                {ago_text(instance, "since", now)},
                {unload ? in_time(*unload, now) : "never"},
+               {std::string(text_of(instance, "device"))},
+               {bytes_text(instance, "reserved_bytes")},
                {bytes_text(instance, "resident_bytes")},
                {cpu ? fmt::format("{:.1f} s", *cpu) : ""},
                {number_text(instance, "in_flight")},
                {number_text(instance, "requests_total")},
                {number_text(instance, "restarts")}});
+    if (auto why = text_of(instance, "waits_because"); !why.empty()) {
+      reasons += fmt::format("{} is waited for: {}\n", safe_line(text_of(instance, "model")),
+                             safe_line(why));
+    }
   }
-  return table.empty() ? std::string() : table.render(paint);
+  return table.empty() ? std::string() : table.render(paint) + reasons;
 }
 
 std::string render_model(std::string_view body, sys::Wall now, const Paint& paint) {
@@ -127,6 +150,7 @@ std::string render_model(std::string_view body, sys::Wall now, const Paint& pain
                             ? "none"
                             : fmt::format("{} bytes (in full with --json)", chat_template.size())}};
   add_settings(fields, model);
+  add_versions(fields, model, now);
   if (auto error = text_of(model, "error"); !error.empty()) fields.emplace_back("Error", error);
   for (const json::value& file : list_of(model, "files")) {
     fields.emplace_back(
@@ -136,14 +160,24 @@ std::string render_model(std::string_view body, sys::Wall now, const Paint& pain
 }
 
 Outcome<void> list_models(Context& context, const Options& options) {
-  CORRAL_TRY(std::string body, context.api.models());
+  CORRAL_TRY(std::string body, context.api.models(options.search));
   if (options.json) {
     print_json(context.console, body);
     return {};
   }
+  json::value document = parse_or_null(body);
+  for (const json::value& warning : list_of(document, "warnings")) {
+    if (!warning.is_string()) continue;
+    context.console.err(context.err_paint(Tone::busy, "warning:") + " " +
+                        safe_line(warning.get_string()) + "\n");
+  }
   std::string table = render_models(body, context.clock.wall(), context.out_paint);
-  context.console.out(table.empty() ? "There is no model. Put a GGUF file into the models folder.\n"
-                                    : table);
+  if (table.empty()) {
+    table = options.search.empty() ? "There is no model. Put a GGUF file into the models folder.\n"
+                                   : fmt::format("There is no model with '{}' in its name.\n",
+                                                 safe_line(options.search));
+  }
+  context.console.out(table);
   return {};
 }
 
@@ -161,6 +195,8 @@ Outcome<void> list_instances(Context& context, const Options& options) {
 
 Outcome<void> show_model(Context& context, const Options& options) {
   CORRAL_TRY(std::string body, context.api.model(options.model));
+  if (options.plan) return show_plan(context, options, body);
+  body = with_versions(context.api, std::move(body));
   if (options.json) {
     print_json(context.console, body);
   } else {

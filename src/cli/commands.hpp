@@ -3,7 +3,9 @@
 // Thread rule: one thread.
 #pragma once
 
+#include <boost/json/fwd.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -29,10 +31,24 @@ struct Context {
 Outcome<void> list_models(Context& context, const Options& options);
 Outcome<void> list_instances(Context& context, const Options& options);
 Outcome<void> show_model(Context& context, const Options& options);
+// The plan in a model's description: how the model would be started, and why.
+Outcome<void> show_plan(Context& context, const Options& options, std::string_view model);
 Outcome<void> stop_model(Context& context, const Options& options);
+
+// `cp`, `tag`, `rm`, `rollback` and `verify`.
+bool is_catalog_command(std::string_view command);
+Outcome<void> catalog_command(Context& context, const Options& options);
+
+// A model's description, with its versions put in when it is in the catalog.
+std::string with_versions(ServerApi& api, std::string body);
 
 // `endpoints`, `routes` and the commands below them.
 Outcome<void> gateway_command(Context& context, const Options& options);
+
+// Fetching models, work under way, and looking for models at the sources.
+Outcome<void> pull_model(Context& context, const Options& options);
+Outcome<void> operations_command(Context& context, const Options& options);
+Outcome<void> search_models(Context& context, const Options& options);
 
 // Names for the shell, one a line: "models", "endpoints", "routes", or "names" that clients can ask
 // for. Only those that do no harm on a command line. Never fails.
@@ -63,10 +79,16 @@ void print_failure(Console& console, const Paint& paint, const Failure& failure)
 std::string render_models(std::string_view body, sys::Wall now, const Paint& paint);
 std::string render_instances(std::string_view body, sys::Wall now, const Paint& paint);
 std::string render_model(std::string_view body, sys::Wall now, const Paint& paint);
+std::string render_plan(std::string_view model, const Paint& paint);
 std::string render_endpoints(std::string_view body, const Paint& paint);
 std::string render_endpoint(std::string_view body, const Paint& paint);
 std::string render_routes(std::string_view body, const Paint& paint);
 std::string render_route(std::string_view body, const Paint& paint);
 std::string render_explanation(std::string_view body, const Paint& paint);
+std::string render_operations(std::string_view body, sys::Wall now, const Paint& paint);
+std::string render_search(std::string_view body, const Paint& paint);
+std::string render_fetch_plan(std::string_view body, const Paint& paint);
+std::string render_progress(const boost::json::value& operation);       // with a bar
+std::string render_progress_line(const boost::json::value& operation);  // for a log
 
 }  // namespace corral::cli

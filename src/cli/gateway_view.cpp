@@ -116,10 +116,26 @@ std::string serves_text(const json::value& endpoint) {
   return all.size() > kShown ? fmt::format("{} and {} more", shown, all.size() - kShown) : shown;
 }
 
-// Why a breaker is as it is, and until when.
+// What made the breaker change last, in words; what a newer server may say stays as it is.
+std::string change_text(std::string_view reason) {
+  if (reason == "consecutive_failures") return "failures in a row";
+  if (reason == "error_rate") return "too many of its requests failed";
+  if (reason == "trial_failed") return "a trial failed";
+  if (reason == "recovery_over") return "its pause is over";
+  if (reason == "probe_succeeded") return "a health check succeeded";
+  if (reason == "trials_succeeded") return "its trials succeeded";
+  if (reason == "forced") return "by hand";
+  return std::string(reason);
+}
+
+// Why a breaker is as it is, since when, and until when.
 std::string breaker_reason(const json::value& breaker) {
   std::string_view state = text_of(breaker, "state");
   std::vector<std::string> parts;
+  auto since = count_of(breaker, "since_ms");
+  if (std::string_view reason = text_of(breaker, "reason"); since && !reason.empty()) {
+    parts.push_back(fmt::format("{} ago: {}", seconds_text(*since), change_text(reason)));
+  }
   auto failures = count_of(breaker, "window_failures").value_or(0);
   auto requests = count_of(breaker, "window_requests").value_or(0);
   auto row = count_of(breaker, "failures_in_a_row").value_or(0);

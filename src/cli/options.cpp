@@ -13,6 +13,7 @@ namespace {
 constexpr const char* kFooter = R"(Examples:
   corral serve                              start the server on 127.0.0.1:8585
   corral list                               the models it serves
+  corral pull llama3.2:3b                   fetch one
   corral run corral-tiny "What is Corral?"  one streamed answer
   corral run corral-tiny                    a talk; /help lists its commands
   git diff | corral run MODEL "Explain:"    standard input follows the prompt
@@ -66,6 +67,31 @@ constexpr const char* kRoutesFooter = R"(Examples:
   corral routes add chat.yaml
   corral routes add --replace chat.yaml
   corral routes remove chat
+)";
+
+constexpr const char* kCatalogFooter = R"(Examples:
+  corral cp llama3.2:3b mine
+  corral tag llama3.2:3b stable --version 2
+  corral rollback llama3.2:3b
+  corral rm llama3.2:3b
+  corral verify
+)";
+
+constexpr const char* kPullFooter = R"(Examples:
+  corral pull llama3.2:3b                           from the Ollama library
+  corral pull hf:OWNER/REPOSITORY                   from Hugging Face, Q4_K_M or nearest
+  corral pull hf:OWNER/REPOSITORY:Q8_0@main         a quantization, a revision
+  corral pull hf:OWNER/REPOSITORY/FILE.gguf         one file, with its other parts
+  corral pull lab/tiny                              from sources.folders: lab=URL
+  corral pull https://host/model.gguf#sha256=...    a file by its address
+
+Ctrl-C stops watching; the pull goes on in the server. After a restart it goes on, too.
+)";
+
+constexpr const char* kOperationsFooter = R"(Examples:
+  corral operations
+  corral operations pause pull-1f2e3d4c
+  corral operations watch pull-1f2e3d4c
 )";
 
 constexpr const char* kCompletionFooter = R"(Examples:
@@ -200,10 +226,66 @@ void add_routes(CLI::App& app, Options& out) {
            "Its name");
 }
 
+void add_version(CLI::App& command, Options& out, const char* description) {
+  command.add_option("--version", out.version, description)
+      ->type_name("N")
+      ->check(number_between(1, 1e15));
+}
+
+// The commands for models in the catalog.
+void add_catalog(CLI::App& app, Options& out) {
+  CLI::App* copy = app.add_subcommand("cp", "Give a model a second name");
+  CLI::App* tag = app.add_subcommand("tag", "Lead a name, new or not, to the version of a model");
+  for (CLI::App* command : {copy, tag}) {
+    add_model(*command, out);
+    command->add_option("name", out.name, "The other name")->type_name("NEW")->required();
+  }
+  add_version(*tag, out, "That version, not the present one");
+  CLI::App* remove = app.add_subcommand("rm", "Remove a model from the catalog");
+  add_model(*remove, out);
+  add_version(*remove, out, "Only this former version");
+  CLI::App* rollback = app.add_subcommand("rollback", "Go back to a former version of a model");
+  add_model(*rollback, out);
+  add_version(*rollback, out, "That version, not the one before");
+  CLI::App* verify = app.add_subcommand("verify", "Read models whole and compare their checksums");
+  verify->add_option("model", out.model, "Name of the model; without it all are checked")
+      ->type_name("MODEL");
+  for (CLI::App* command : {copy, tag, remove, rollback, verify}) command->footer(kCatalogFooter);
+}
+
+void add_pull(CLI::App& app, Options& out) {
+  CLI::App* pull = app.add_subcommand("pull", "Fetch a model from its source");
+  pull->add_option("reference", out.model, "Where it is; see the examples")
+      ->type_name("REFERENCE")
+      ->required();
+  pull->add_option("--name", out.name, "Its name here, if not as its source calls it")
+      ->type_name("NAME");
+  pull->add_flag("--dry-run", out.dry_run, "Say what would be fetched, and fetch nothing");
+  pull->add_flag("--detach", out.detach, "Begin, and do not wait for the end");
+  pull->footer(kPullFooter);
+  CLI::App* search = app.add_subcommand("search", "Look for models at the sources");
+  search->add_option("words", out.prompt, "Words of the name")->type_name("WORDS")->required();
+}
+
+void add_operations(CLI::App& app, Options& out) {
+  CLI::App* group = add_group(app, "operations", "Show, pause, resume and cancel work under way",
+                              kOperationsFooter);
+  add_name(*group->add_subcommand("watch", "Follow one to its end"), out, "ID", "Its id");
+  add_name(*group->add_subcommand("pause", "Stop a pull for now"), out, "ID", "Its id");
+  add_name(*group->add_subcommand("resume", "Go on with a paused or failed pull"), out, "ID",
+           "Its id");
+  add_name(*group->add_subcommand("cancel", "End a pull and remove what it fetched"), out, "ID",
+           "Its id");
+}
+
 void add_others(CLI::App& app, Options& out) {
-  app.add_subcommand("list", "Show the models (also: ls)")->alias("ls");
+  CLI::App* list = app.add_subcommand("list", "Show the models (also: ls)")->alias("ls");
+  list->add_option("--search", out.search, "Only those whose name holds this text")
+      ->type_name("TEXT");
   app.add_subcommand("ps", "Show the engines that run now");
-  add_model(*app.add_subcommand("show", "Show one model in full"), out);
+  CLI::App* show = app.add_subcommand("show", "Show one model in full");
+  add_model(*show, out);
+  show->add_flag("--plan", out.plan, "How it would be started on this machine, and why");
   add_model(*app.add_subcommand("stop", "Unload a model"), out);
   app.add_subcommand("version", "Print the version");
   CLI::App* completion = app.add_subcommand("completion", "Print a shell completion script");
@@ -232,6 +314,9 @@ std::unique_ptr<CLI::App> build(Options& out) {
   add_serve(*app, out);
   add_run(*app, out);
   add_others(*app, out);
+  add_catalog(*app, out);
+  add_pull(*app, out);
+  add_operations(*app, out);
   add_endpoints(*app, out);
   add_routes(*app, out);
   add_config(*app, out);
@@ -358,6 +443,7 @@ CommandInfo describe(CLI::App& app) {
     std::string value = option->get_expected_max() == 0 ? "" : option->get_type_name();
     info.options.push_back({"--" + option->get_lnames()[0], option->get_description(), value});
   }
+  if (info.name == "run") info.takes = "names";  // whatever the server answers to: routes too
   if (info.name == "completion") info.choices = {"bash", "zsh", "fish"};
   for (CLI::App* child : app.get_subcommands(nullptr)) {
     if (!child->get_group().empty()) info.children.push_back(describe(*child));

@@ -40,6 +40,11 @@ struct Options {
   std::string name;     // of an endpoint, a route, or what a client asks for
   std::string file;     // endpoints add, routes add: "-" is standard input
   bool replace = false;
+  bool dry_run = false;                 // pull --dry-run
+  bool detach = false;                  // pull --detach
+  bool plan = false;                    // show --plan
+  std::string search;                   // list --search
+  std::optional<std::int64_t> version;  // rm, tag, rollback --version
 };
 
 struct HelpText {

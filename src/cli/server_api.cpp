@@ -155,7 +155,63 @@ Outcome<std::string> ServerApi::checked(WireAnswer answer) const {
   return std::move(answer.body);
 }
 
-Outcome<std::string> ServerApi::models() { return call("GET", std::string(kModels)); }
+Outcome<std::string> ServerApi::models(std::string_view search) {
+  std::string filter = search.empty() ? "" : "?search=" + encode_segment(search);
+  CORRAL_TRY(std::string first, call("GET", std::string(kModels) + filter));
+  json::value document = parse_or_null(first);
+  std::string after(text_of(document, "next"));
+  if (after.empty()) return first;
+  json::object& whole = document.as_object();
+  json::array models = list_of(document, "models");
+  while (!after.empty()) {
+    CORRAL_TRY(std::string body,
+               call("GET", fmt::format("{}?limit=1000{}&after={}", kModels,
+                                       search.empty() ? "" : "&search=" + encode_segment(search),
+                                       encode_segment(after))));
+    json::value page = parse_or_null(body);
+    for (const json::value& model : list_of(page, "models")) models.push_back(model);
+    std::string next(text_of(page, "next"));
+    // A server that leads in a circle would never end.
+    after = next > after ? std::move(next) : std::string();
+  }
+  whole["models"] = std::move(models);
+  whole["next"] = nullptr;
+  return corral::json::serialize(document);
+}
+
+namespace {
+
+std::string wish_body(std::string_view name, std::int64_t version) {
+  json::object body;
+  if (!name.empty()) body["name"] = name;
+  if (version > 0) body["version"] = version;
+  return corral::json::serialize(json::value(body));
+}
+
+}  // namespace
+
+Outcome<std::string> ServerApi::model_versions(std::string_view name) {
+  return call("GET", model_path(name, "/versions"));
+}
+Outcome<void> ServerApi::remove_model(std::string_view name, std::int64_t version) {
+  std::string only = version > 0 ? fmt::format("?version={}", version) : "";
+  CORRAL_TRY(std::string none, call("DELETE", model_path(name) + only));
+  (void)none;
+  return {};
+}
+Outcome<std::string> ServerApi::copy_model(std::string_view name, std::string_view to) {
+  return call("POST", model_path(name, "/copy"), wish_body(to, 0));
+}
+Outcome<std::string> ServerApi::tag_model(std::string_view name, std::string_view to,
+                                          std::int64_t version) {
+  return call("POST", model_path(name, "/tag"), wish_body(to, version));
+}
+Outcome<std::string> ServerApi::rollback_model(std::string_view name, std::int64_t version) {
+  return call("POST", model_path(name, "/rollback"), wish_body({}, version));
+}
+Outcome<std::string> ServerApi::verify(std::string_view name) {
+  return call("POST", name.empty() ? std::string("/admin/v1/verify") : model_path(name, "/verify"));
+}
 Outcome<std::string> ServerApi::model(std::string_view name) {
   return call("GET", model_path(name));
 }
@@ -164,6 +220,9 @@ Outcome<std::string> ServerApi::load(std::string_view name) {
 }
 Outcome<std::string> ServerApi::unload(std::string_view name) {
   return call("POST", model_path(name, "/unload"));
+}
+Outcome<std::string> ServerApi::operation(std::string_view id) {
+  return call("GET", "/admin/v1/operations/" + encode_segment(id));
 }
 Outcome<std::string> ServerApi::instances() { return call("GET", "/admin/v1/instances"); }
 
@@ -206,6 +265,36 @@ Outcome<std::string> ServerApi::set_breakers(std::string_view endpoint, std::str
 
 Outcome<std::string> ServerApi::explain(std::string_view name) {
   return call("GET", "/admin/v1/explain/" + encode_segment(name));
+}
+
+Outcome<std::string> ServerApi::pull(std::string_view reference, std::string_view name) {
+  json::object body{{"model", reference}};
+  if (!name.empty()) body["name"] = name;
+  return call("POST", "/admin/v1/pulls", corral::json::serialize(json::value(body)));
+}
+
+Outcome<std::string> ServerApi::pull_plan(std::string_view reference) {
+  return call("GET", "/admin/v1/pulls/plan?model=" + encode_segment(reference));
+}
+
+Outcome<std::string> ServerApi::search(std::string_view words) {
+  return call("GET", "/admin/v1/search?q=" + encode_segment(words));
+}
+
+Outcome<std::string> ServerApi::operations() { return call("GET", "/admin/v1/operations"); }
+
+Outcome<std::string> ServerApi::act_on_operation(std::string_view id, std::string_view action) {
+  return call("POST", fmt::format("/admin/v1/operations/{}/{}", encode_segment(id), action));
+}
+
+Outcome<void> ServerApi::watch_operation(std::string_view id, const ServerWire::Sink& sink) {
+  WireRequest wanted{.path = fmt::format("/admin/v1/operations/{}/events", encode_segment(id)),
+                     .event_stream = true};
+  CORRAL_TRY(WireAnswer answer, wire_.exchange(wanted, sink));
+  if (answer.status < 200 || answer.status > 299) {
+    return std::unexpected(failure_of(answer, wire_.server()));
+  }
+  return {};
 }
 
 Outcome<std::string> ServerApi::chat(const json::object& request) {

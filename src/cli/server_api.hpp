@@ -63,11 +63,21 @@ class ServerApi {
   explicit ServerApi(ServerWire& wire) : wire_(wire) {}
 
   // Bodies are returned as the server sent them.
-  Outcome<std::string> models();
+  // All of them, page by page; with `search`, those whose name holds it.
+  Outcome<std::string> models(std::string_view search = {});
   Outcome<std::string> model(std::string_view name);
+  // Of models in the catalog. `version` 0: the present one, or the one before it for `rollback`.
+  Outcome<std::string> model_versions(std::string_view name);
+  Outcome<void> remove_model(std::string_view name, std::int64_t version);
+  Outcome<std::string> copy_model(std::string_view name, std::string_view to);
+  Outcome<std::string> tag_model(std::string_view name, std::string_view to, std::int64_t version);
+  Outcome<std::string> rollback_model(std::string_view name, std::int64_t version);
+  // Of one model, or of all when `name` is empty: an operation, which may still run.
+  Outcome<std::string> verify(std::string_view name);
   Outcome<std::string> load(std::string_view name);
   Outcome<std::string> unload(std::string_view name);
   Outcome<std::string> instances();
+  Outcome<std::string> operation(std::string_view id);
   Outcome<std::string> resources(Resource kind);
   Outcome<std::string> resource(Resource kind, std::string_view name);
   // `text` is JSON or YAML. `fresh` fails when there is one of that name already.
@@ -78,6 +88,14 @@ class ServerApi {
   Outcome<std::string> set_breakers(std::string_view endpoint, std::string_view action,
                                     std::string_view model);
   Outcome<std::string> explain(std::string_view name);
+  // `name` empty: as the source calls it.
+  Outcome<std::string> pull(std::string_view reference, std::string_view name);
+  Outcome<std::string> pull_plan(std::string_view reference);
+  Outcome<std::string> search(std::string_view words);
+  Outcome<std::string> operations();
+  Outcome<std::string> act_on_operation(std::string_view id, std::string_view action);
+  // The bytes of its event stream, until it ends or `sink` has enough.
+  Outcome<void> watch_operation(std::string_view id, const ServerWire::Sink& sink);
   // One whole chat completion.
   Outcome<std::string> chat(const boost::json::object& request);
   // The same as a stream; `request` gets "stream": true.

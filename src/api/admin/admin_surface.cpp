@@ -1,9 +1,14 @@
 #include "api/admin/admin_surface.hpp"
 
+#include <fmt/core.h>
+
+#include <algorithm>
 #include <boost/json.hpp>
 
+#include "api/admin/plan_view.hpp"
 #include "api/errors.hpp"
 #include "base/json.hpp"
+#include "base/text.hpp"
 #include "base/time_text.hpp"
 #include "sys/host.hpp"
 
@@ -13,6 +18,8 @@ namespace {
 namespace bj = boost::json;
 
 constexpr std::chrono::seconds kPatience{5};
+constexpr std::size_t kDefaultPage = 200;  // models
+constexpr std::int64_t kLargestPage = 1000;
 
 bj::value text_or_null(const std::string& text) {
   if (text.empty()) return nullptr;
@@ -33,6 +40,8 @@ bj::object describe(const scheduler::ModelStatus& model) {
           {"modified", format_time(model.modified)},
           {"aliases", std::move(aliases)},
           {"endpoint", text_or_null(model.endpoint)},
+          {"version", model.version > 0 ? bj::value(model.version) : bj::value(nullptr)},
+          {"origin", text_or_null(model.origin)},
           {"error", text_or_null(model.error)}};
 }
 
@@ -51,6 +60,7 @@ bj::object describe(const scheduler::ModelDetails& details) {
                                   {"slots", details.slots},
                                   {"idle_timeout_ms", details.idle_timeout.count()}};
   result["memory_estimate_bytes"] = details.memory_estimate_bytes;
+  result["plan"] = details.plan ? bj::value(describe_plan(*details.plan)) : bj::value(nullptr);
   return result;
 }
 
@@ -59,6 +69,9 @@ bj::object describe(const scheduler::InstanceStatus& instance) {
       {"model", instance.model},
       {"purpose", instance.purpose},
       {"state", instance.state},
+      {"device", text_or_null(instance.device)},
+      {"reserved_bytes", instance.reserved_bytes},
+      {"waits_because", text_or_null(instance.waits_because)},
       {"pid", instance.pid},
       {"address", text_or_null(instance.address)},
       {"since", format_time(instance.since)},
@@ -70,6 +83,33 @@ bj::object describe(const scheduler::InstanceStatus& instance) {
       {"waiting", instance.waiting},
       {"requests_total", instance.requests_total},
       {"restarts", instance.restarts}};
+}
+
+struct ModelQuery {
+  std::size_t limit = kDefaultPage;
+  std::string after;
+  std::string search;  // in lower case
+};
+
+Result<ModelQuery> model_query(std::string_view text) {
+  ModelQuery query;
+  query.after = net::query_value(text, "after").value_or("");
+  query.search = to_lower(net::query_value(text, "search").value_or(""));
+  if (auto limit = net::query_value(text, "limit")) {
+    auto number = parse_int(*limit);
+    if (!number || *number < 1 || *number > kLargestPage) {
+      return fail(ErrorCode::invalid_argument,
+                  fmt::format("\"limit\" must be a number from 1 to {}", kLargestPage))
+          .field("limit");
+    }
+    query.limit = static_cast<std::size_t>(*number);
+  }
+  return query;
+}
+
+bool matches(const scheduler::ModelStatus& model, const std::string& search) {
+  auto holds = [&](const std::string& name) { return to_lower(name).contains(search); };
+  return search.empty() || holds(model.name) || std::ranges::any_of(model.aliases, holds);
 }
 
 net::HttpReply json_reply(const bj::value& value) {
@@ -94,10 +134,32 @@ void AdminSurface::add_routes(Router& router) {
   router.add({"GET", "/admin/v1/status", "admin", bind(&AdminSurface::status)});
 }
 
+// ?limit=&after=&search=: by name, those behind `after`, whose name or an alias holds `search`.
 net::Task<void> AdminSurface::models(Call& call) {
+  auto query = model_query(call.request().query);
+  if (!query) {
+    (void)co_await call.exchange.reply(problem(query.error()));
+    co_return;
+  }
+  auto catalog = scheduler_.catalog();
+  const auto& models = catalog->models;
+  auto at = std::ranges::upper_bound(models, query->after, {}, &scheduler::ModelStatus::name);
   bj::array list;
-  for (const auto& model : scheduler_.catalog()->models) list.push_back(describe(model));
-  (void)co_await call.exchange.reply(json_reply(bj::object{{"models", std::move(list)}}));
+  bj::value next = nullptr;
+  for (; at != models.end(); ++at) {
+    if (!matches(*at, query->search)) continue;
+    if (list.size() == query->limit) {
+      next = list.back().at("name");
+      break;
+    }
+    list.push_back(describe(*at));
+  }
+  bj::array warnings;
+  for (const auto& warning : catalog->warnings) warnings.emplace_back(warning);
+  (void)co_await call.exchange.reply(json_reply(bj::object{{"models", std::move(list)},
+                                                           {"next", std::move(next)},
+                                                           {"total", models.size()},
+                                                           {"warnings", std::move(warnings)}}));
 }
 
 net::Task<void> AdminSurface::reply_with_model(Call& call, const std::string& name) {

@@ -26,6 +26,7 @@ class AdminSurface {
 
   void add_routes(Router& router);
   net::Task<void> stop() { return operations_.stop(); }  // control shard
+  Operations& running() { return operations_; }
 
  private:
   net::Task<void> models(Call& call);

@@ -27,7 +27,14 @@ bj::value milliseconds(const std::optional<std::chrono::nanoseconds>& value) {
 
 bj::object describe_breaker(const gateway::TargetState& state, Time now) {
   auto view = state.view(now);
+  bj::value reason, since;
+  if (const auto& change = view.last_change) {
+    reason = bj::string(gateway::to_string(change->reason));
+    since = std::chrono::duration_cast<std::chrono::milliseconds>(now - change->at).count();
+  }
   return {{"state", std::string(gateway::to_string(view.state))},
+          {"reason", std::move(reason)},
+          {"since_ms", std::move(since)},
           {"forced", view.forced},
           {"failures_in_a_row", view.failures_in_a_row},
           {"window_requests", view.window_requests},

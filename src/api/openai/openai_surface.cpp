@@ -30,8 +30,22 @@ void OpenAiSurface::keep_answers(net::Shards& shards, gateway::AnswerStore& stor
       shards, store, [this](Call& call, Order& order) { return make_answer(call, order); });
 }
 
+void OpenAiSurface::join_embeddings(net::Shards& shards, telemetry::Metrics& metrics,
+                                    std::chrono::milliseconds window, std::uint64_t seed) {
+  batcher_ = std::make_unique<EmbeddingBatcher>(
+      EmbeddingBatcher::Parts{
+          shards, metrics, [this](Order& order) { return ask_jointly(order); },
+          [this](Call& call, Order& order) { return answer_alone(call, order); }, seed},
+      window);
+}
+
+void OpenAiSurface::set_embedding_window(std::chrono::milliseconds window) {
+  if (batcher_ != nullptr) batcher_->set_window(window);
+}
+
 net::Task<void> OpenAiSurface::stop() {
   if (cached_ != nullptr) co_await cached_->stop();
+  if (batcher_ != nullptr) co_await batcher_->stop();
 }
 
 void OpenAiSurface::add_routes(Router& router) {
@@ -88,6 +102,36 @@ std::optional<CachePlan> OpenAiSurface::plan(const Call& call, const Order& orde
 
 // From a backend. The exchange may be the client's own, or stand for many that want the same.
 net::Task<void> OpenAiSurface::make_answer(Call& call, Order& order) {
+  if (batcher_ != nullptr && order.request.operation == inference::Operation::embedding) {
+    auto match = dispatcher_.routing()->find(order.request.model.str());
+    if (match.route != nullptr) {
+      auto route = match.route;  // kept while the table is replaced
+      co_await batcher_->answer(call, order, *route);
+      co_return;
+    }
+  }
+  co_await answer_alone(call, order);
+}
+
+// For several requests of embeddings at once.
+net::Task<JointAnswer> OpenAiSurface::ask_jointly(Order& order) {
+  JointAnswer answer;
+  gateway::Attempts attempts;
+  order.caller.attempts = &attempts;
+  gateway::Dispatched dispatched;
+  auto opened = co_await dispatcher_.open(order.request, order.caller, dispatched);
+  if (!opened) {
+    note_attempts(answer.notes, answer.headers, attempts);
+    note_model(answer.notes, order.request.model.str());
+    answer.document = std::unexpected(std::move(opened).error());
+    co_return answer;
+  }
+  note_dispatch(answer.notes, answer.headers, dispatched);
+  answer.document = document_of(dispatched, order.request);
+  co_return answer;
+}
+
+net::Task<void> OpenAiSurface::answer_alone(Call& call, Order& order) {
   auto& exchange = call.exchange;
   auto& headers = exchange.extra_headers();
   bool stream = order.request.stream && order.request.operation != inference::Operation::embedding;

@@ -184,15 +184,16 @@ net::Task<void> Relay::stream() {
   (void)co_await exchange.finish();
 }
 
+std::string document_of(const gateway::Dispatched& dispatched, const inference::Request& request) {
+  if (dispatched.answer->relayable()) return std::string(dispatched.first);
+  Aggregate whole(request.operation);
+  for (const auto& event : dispatched.events) whole.add(event);
+  return whole.document(request.model.str());
+}
+
 net::Task<void> Relay::document() {
   net::HttpReply reply;
-  if (dispatched_.answer->relayable()) {
-    reply.body.assign(dispatched_.first);
-  } else {
-    Aggregate whole(request_.operation);
-    for (const auto& event : dispatched_.events) whole.add(event);
-    reply.body = whole.document(request_.model.str());
-  }
+  reply.body = document_of(dispatched_, request_);
   (void)co_await call_.exchange.reply(std::move(reply));
 }
 

@@ -24,6 +24,9 @@ net::Task<void> tell_place(net::HttpExchange& exchange, const gateway::QueuePlac
 void note_attempts(CallNotes& notes, net::Headers& headers, const gateway::Attempts& attempts);
 void note_dispatch(CallNotes& notes, net::Headers& headers, const gateway::Dispatched& dispatched);
 
+// The whole of an answer that is no stream, in OpenAI's dialect.
+std::string document_of(const gateway::Dispatched& dispatched, const inference::Request& request);
+
 class Relay {
  public:
   Relay(Call& call, gateway::Dispatcher& dispatcher, const inference::Request& request,

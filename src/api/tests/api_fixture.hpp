@@ -149,10 +149,16 @@ class ApiTest : public testing::Test {
   // Change `gate_`, `rules_` and the settings before this.
   void start(std::chrono::milliseconds total = 30s) {
     world_.settings.gateway.total_timeout = total;
+    open_store();
+    before_scheduler();
     make_gateway();
     make_surfaces();
+    more_surfaces();
     serve();
   }
+  // For what a test needs besides: the store is open; the surfaces are made.
+  virtual void before_scheduler() {}
+  virtual void more_surfaces() {}
 
   // A whole answer, on a connection of its own.
   std::string request(std::string_view method, std::string_view path, std::string_view body = "",
@@ -206,7 +212,6 @@ class ApiTest : public testing::Test {
  private:
   void make_gateway() {
     auto& shards = world_.loops.shards();
-    open_store();
     auto poke = [this] { dispatcher_->poke(); };
     world_.place_freed = poke;
     world_.local_models = [this](std::vector<gateway::LocalModel> models) {

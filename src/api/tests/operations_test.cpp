@@ -73,5 +73,55 @@ TEST_F(OperationsTest, KeepsTheLastTwoHundred) {
   EXPECT_EQ(operations_.list().front().id, "load-201");
 }
 
+// Another part's operations.
+class Others final : public OperationSource {
+ public:
+  std::vector<Operation> list() const override { return {one()}; }
+  std::optional<Operation> find(const std::string& id) const override {
+    if (id != "pull-1") return std::nullopt;
+    return one();
+  }
+  net::Task<Result<Operation>> act(std::string, OperationAction action) override {
+    state_ = action == OperationAction::pause ? "paused" : "cancelled";
+    co_return one();
+  }
+
+ private:
+  Operation one() const {
+    Operation made;
+    made.id = "pull-1";
+    made.kind = "pull";
+    made.target = "tiny";
+    made.started = std::chrono::system_clock::now() + 1h;
+    made.own_state = state_;
+    made.progress = OperationProgress{
+        "downloading", "tiny", 100, 40, 7, 9s, {{"f", "weights", std::nullopt, 40}}};
+    return made;
+  }
+  std::string state_ = "running";
+};
+
+TEST_F(OperationsTest, ThoseOfOthersAreShownAmongThem) {
+  Others others;
+  operations_.add_source(others);
+  std::string own = run({}, 0ms).id;
+  auto all = operations_.list();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].id, "pull-1") << "newest first";
+  auto shown = describe(*operations_.find("pull-1"));
+  EXPECT_EQ(shown.at("state"), "running");
+  EXPECT_EQ(shown.at("bytes_total"), 100u);
+  EXPECT_EQ(shown.at("remaining_seconds"), 9);
+  EXPECT_TRUE(shown.at("files").at(0).at("bytes_total").is_null());
+  auto act = [&](std::string id, OperationAction action) {
+    return loops_.run(loops_.shards().serving(0), operations_.act(std::move(id), action));
+  };
+  EXPECT_EQ(act("pull-1", OperationAction::pause)->state(), "paused");
+  EXPECT_EQ(act("pull-1", OperationAction::cancel)->state(), "cancelled");
+  EXPECT_EQ(act(own, OperationAction::pause).error().code, ErrorCode::conflict);
+  EXPECT_EQ(act("none", OperationAction::pause).error().code, ErrorCode::not_found);
+  ASSERT_TRUE(eventually([&] { return release(); }));
+}
+
 }  // namespace
 }  // namespace corral::api::admin

@@ -237,13 +237,17 @@ TEST_F(RouteAdminTest, BreakersAreOpenedAndClosedByHand) {
   EXPECT_EQ(status_of(answer), 200) << answer;
   EXPECT_EQ(parsed(answer).at("name"), "far");
   EXPECT_EQ(breaker_of("far"), "open");
-  EXPECT_EQ(parsed(answer).at("models").at(0).at("breaker").at("forced"), true);
+  auto shown = parsed(answer).at("models").at(0).at("breaker");
+  EXPECT_EQ(shown.at("forced"), true);
+  EXPECT_EQ(shown.at("reason"), "forced");
+  EXPECT_GE(shown.at("since_ms").to_number<std::int64_t>(), 0);
   auto target = listed("routes", "fixed").at("groups").at(0).at("targets").at(0);
   EXPECT_EQ(target.at("usable"), false);
   EXPECT_EQ(target.at("obstacle"), "circuit breaker open");
   answer = post(path, R"({"action":"close","model":"backend-name"})");
   EXPECT_EQ(status_of(answer), 200) << answer;
   EXPECT_EQ(breaker_of("far"), "closed");
+  EXPECT_EQ(parsed(answer).at("models").at(0).at("breaker").at("reason"), "forced");
   expect_problem(post(path, R"({"action":"open","model":"none"})"), 404, "no model 'none'");
   expect_problem(post("/admin/v1/endpoints/none/breaker", R"({"action":"open"})"), 404, "'none'");
   for (auto body : {"", "{}", "[]", R"({"action":"wiggle"})", R"({"action":true})", "{oops"}) {

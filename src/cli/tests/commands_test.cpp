@@ -26,11 +26,12 @@ const std::string kModels = R"({"models":[
 
 const std::string kInstances = R"({"instances":[
  {"model":"corral-tiny","purpose":"chat","state":"ready","pid":4242,"address":"127.0.0.1:40001",
-  "since":"2025-12-31T23:58:00Z","idle_unload_at":"2026-01-01T00:04:30Z","resident_bytes":61865984,
+  "since":"2025-12-31T23:58:00Z","idle_unload_at":"2026-01-01T00:04:30Z","device":"cpu",
+  "reserved_bytes":62914560,"waits_because":null,"resident_bytes":61865984,
   "cpu_seconds":12.34,"in_flight":2,"requests_total":1234,"restarts":0},
  {"model":"corral-tiny","purpose":"embedding","state":"loading","pid":4243,
   "since":"2025-12-31T23:59:59Z","idle_unload_at":null,"in_flight":0,"requests_total":0,
-  "restarts":3}]})";
+  "restarts":3,"waits_because":"it is loading"}]})";
 
 const std::string kModel = R"({"name":"corral-tiny","source":"file","state":"failed",
  "size_bytes":7340032,"architecture":"llama","parameters":3700000,"quantization":"Q8_0",

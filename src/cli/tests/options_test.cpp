@@ -172,7 +172,7 @@ TEST(CommandTree, HoldsCommandsOptionsAndWhatTheyTake) {
   ASSERT_TRUE(commands.contains("run") && commands.contains("config") &&
               commands.contains("completion") && commands.contains("list"));
   EXPECT_FALSE(commands.contains("__complete"));
-  EXPECT_EQ(commands["run"]->takes, "models");
+  EXPECT_EQ(commands["run"]->takes, "names");  // routes and aliases too
   EXPECT_EQ(commands["list"]->takes, "");
   EXPECT_EQ(commands["config"]->children.size(), 6u);
   EXPECT_FALSE(commands["config"]->acts);

@@ -1,0 +1,446 @@
+#include "api/admin/model_admin.hpp"
+
+#include <fmt/core.h>
+
+#include <boost/json.hpp>
+
+#include "api/errors.hpp"
+#include "base/json.hpp"
+#include "base/text.hpp"
+#include "base/time_text.hpp"
+#include "models/sha256.hpp"
+
+namespace corral::api::admin {
+namespace {
+
+namespace bj = boost::json;
+
+constexpr std::uint64_t kLargestBody = 64u << 10;
+constexpr std::uint64_t kHashedAtOnce = 64u << 20;  // bytes; a pool thread is held so long
+constexpr std::chrono::seconds kPatience{5};
+constexpr int kShownDays = 30;
+constexpr int kShownBenchmarks = 20;
+
+net::HttpReply json_reply(const bj::value& value, int status = 200) {
+  net::HttpReply reply;
+  reply.status = status;
+  reply.body = json::serialize(value);
+  return reply;
+}
+
+net::HttpReply refusal(const Error& error) {
+  return problem(error, error.code == ErrorCode::invalid_argument ? 422 : 0);
+}
+
+std::string author_of(const net::HttpRequest& request) { return request.peer; }
+
+bj::object describe(const models::CatalogModel& model) {
+  bj::array files;
+  for (const auto& stored : model.files) {
+    files.push_back(bj::object{
+        {"name", stored.file.name},
+        {"role", std::string(models::to_string(stored.file.role))},
+        {"digest", stored.file.digest},
+        {"size_bytes", stored.file.bytes},
+        {"error", stored.problem.empty() ? bj::value(nullptr) : bj::value(stored.problem)}});
+  }
+  return {{"name", model.name},
+          {"version", model.version},
+          {"origin", model.origin},
+          {"revision", model.revision},
+          {"license", model.license},
+          {"author", model.author},
+          {"added", format_time(model.added)},
+          {"size_bytes", model.bytes},
+          {"files", std::move(files)}};
+}
+
+bj::object describe(const models::CatalogVersion& version) {
+  return {{"version", version.version}, {"present", version.present},
+          {"origin", version.origin},   {"revision", version.revision},
+          {"author", version.author},   {"added", format_time(version.added)},
+          {"size_bytes", version.bytes}};
+}
+
+bj::object describe(const models::ModelUse& use) {
+  return {{"requests", use.requests},
+          {"prompt_tokens", use.prompt_tokens},
+          {"completion_tokens", use.completion_tokens}};
+}
+
+// An object, or nothing for an empty body.
+Result<bj::object> read_object(std::string_view body) {
+  if (trim(body).empty()) return bj::object();
+  CORRAL_TRY(auto parsed, json::parse(body));
+  if (parsed.is_object()) return std::move(parsed.get_object());
+  return fail(ErrorCode::invalid_argument, "the body is not a JSON object");
+}
+
+Result<std::string> wanted_name(const bj::object& body) {
+  const auto* name = body.if_contains("name");
+  if (name != nullptr && name->is_string()) return std::string(name->get_string());
+  return fail(ErrorCode::invalid_argument, "\"name\" must say what the other name is")
+      .field("name");
+}
+
+Result<std::optional<std::int64_t>> wanted_version(const bj::object& body) {
+  const auto* version = body.if_contains("version");
+  if (version == nullptr || version->is_null()) return std::optional<std::int64_t>();
+  if (version->is_int64() && version->get_int64() > 0) return std::optional(version->get_int64());
+  return fail(ErrorCode::invalid_argument, "\"version\" must be the number of a version")
+      .field("version");
+}
+
+struct CopyWish {
+  std::string name;
+  std::optional<std::int64_t> version;
+};
+
+Result<CopyWish> copy_wish(std::string_view body) {
+  CORRAL_TRY(auto object, read_object(body));
+  CopyWish wish;
+  CORRAL_TRY(wish.name, wanted_name(object));
+  CORRAL_TRY(wish.version, wanted_version(object));
+  return wish;
+}
+
+}  // namespace
+
+void ModelAdmin::add_routes(Router& router) {
+  auto bind = [this](net::Task<void> (ModelAdmin::*method)(Call&)) {
+    return [this, method](Call& call) { return (this->*method)(call); };
+  };
+  const std::string one = "/admin/v1/models/{}";
+  router.add({"DELETE", one, "admin", bind(&ModelAdmin::remove)});
+  router.add({"POST", one + "/copy", "admin", bind(&ModelAdmin::copy)});
+  router.add({"POST", one + "/tag", "admin", bind(&ModelAdmin::tag)});
+  router.add({"POST", one + "/rollback", "admin", bind(&ModelAdmin::rollback)});
+  router.add({"GET", one + "/versions", "admin", bind(&ModelAdmin::versions)});
+  router.add({"GET", one + "/usage", "admin", bind(&ModelAdmin::usage)});
+  router.add({"POST", one + "/verify", "admin",
+              [this](Call& call) { return verify(call, call.parameter); }});
+  router.add(
+      {"POST", "/admin/v1/verify", "admin", [this](Call& call) { return verify(call, {}); }});
+}
+
+// What is served here but not in the catalog cannot be changed here, and says why.
+Error ModelAdmin::explain(const Error& error, const std::string& name) const {
+  if (error.code != ErrorCode::not_found || error.param != "model") return error;
+  auto catalog = parts_.scheduler.catalog();
+  const auto* model = catalog->find(name);
+  if (model == nullptr || model->version > 0) return error;
+  if (model->source == scheduler::ModelSource::endpoint) {
+    return fail(ErrorCode::conflict,
+                fmt::format("'{}' is served by the endpoint {}, and not in the catalog",
+                            model->name, model->endpoint))
+        .field("model");
+  }
+  return fail(ErrorCode::conflict,
+              fmt::format("'{}' lies in the models folder, which is only read", model->name))
+      .hint(
+          "change the folder's files yourself; another name is given by "
+          "models.settings.<model>.aliases")
+      .field("model");
+}
+
+net::Task<void> ModelAdmin::change(Call& call, std::string what,
+                                   std::function<Result<models::CatalogModel>()> work) {
+  auto done =
+      co_await net::run_blocking<Result<models::CatalogModel>>(parts_.pool, std::move(work));
+  if (!done) {
+    (void)co_await call.exchange.reply(refusal(explain(done.error(), call.parameter)));
+    co_return;
+  }
+  parts_.log.info(what, {{"model", call.parameter},
+                         {"now", done->name},
+                         {"version", done->version},
+                         {"by", author_of(call.request())}});
+  (void)co_await call.exchange.reply(json_reply(describe(*done)));
+}
+
+net::Task<void> ModelAdmin::remove(Call& call) {
+  std::optional<std::int64_t> version;
+  if (auto text = net::query_value(call.request().query, "version")) {
+    auto number = parse_int(*text);
+    if (!number || *number < 1) {
+      (void)co_await call.exchange.reply(
+          refusal(fail(ErrorCode::invalid_argument, "\"version\" must be the number of a version")
+                      .field("version")));
+      co_return;
+    }
+    version = *number;
+  }
+  std::function<Result<void>()> work = [this, version, name = call.parameter] {
+    return version ? parts_.catalog.remove_version(name, *version) : parts_.catalog.remove(name);
+  };
+  auto done = co_await net::run_blocking<Result<void>>(parts_.pool, std::move(work));
+  if (!done) {
+    (void)co_await call.exchange.reply(refusal(explain(done.error(), call.parameter)));
+    co_return;
+  }
+  parts_.log.info("model removed", {{"model", call.parameter},
+                                    {"version", version.value_or(0)},
+                                    {"by", author_of(call.request())}});
+  net::HttpReply reply;
+  reply.status = 204;
+  reply.content_type.clear();
+  (void)co_await call.exchange.reply(std::move(reply));
+}
+
+net::Task<void> ModelAdmin::copy(Call& call) {
+  auto body = co_await call.exchange.read_body(kLargestBody);
+  auto wish = body ? copy_wish(*body) : std::unexpected(body.error());
+  if (!wish) {
+    (void)co_await call.exchange.reply(refusal(wish.error()));
+    co_return;
+  }
+  co_await change(call, "model copied",
+                  [this, wish = *wish, from = call.parameter, by = author_of(call.request())] {
+                    return parts_.catalog.copy(from, wish.name, by);
+                  });
+}
+
+net::Task<void> ModelAdmin::tag(Call& call) {
+  auto body = co_await call.exchange.read_body(kLargestBody);
+  auto wish = body ? copy_wish(*body) : std::unexpected(body.error());
+  if (!wish) {
+    (void)co_await call.exchange.reply(refusal(wish.error()));
+    co_return;
+  }
+  co_await change(call, "model tagged",
+                  [this, wish = *wish, from = call.parameter, by = author_of(call.request())] {
+                    return parts_.catalog.tag(from, wish.version, wish.name, by);
+                  });
+}
+
+net::Task<void> ModelAdmin::rollback(Call& call) {
+  auto body = co_await call.exchange.read_body(kLargestBody);
+  auto object = body ? read_object(*body) : std::unexpected(body.error());
+  auto version = object ? wanted_version(*object) : std::unexpected(object.error());
+  if (!version) {
+    (void)co_await call.exchange.reply(refusal(version.error()));
+    co_return;
+  }
+  co_await change(call, "model rolled back", [this, version = *version, name = call.parameter] {
+    return parts_.catalog.rollback(name, version);
+  });
+}
+
+net::Task<void> ModelAdmin::versions(Call& call) {
+  struct Found {
+    models::CatalogModel model;
+    std::vector<models::CatalogVersion> versions;
+  };
+  std::function<Result<Found>()> work = [this, name = call.parameter]() -> Result<Found> {
+    Found found;
+    CORRAL_TRY(found.model, parts_.catalog.show(name));
+    CORRAL_TRY(found.versions, parts_.catalog.versions(name));
+    return found;
+  };
+  auto found = co_await net::run_blocking<Result<Found>>(parts_.pool, std::move(work));
+  if (!found) {
+    (void)co_await call.exchange.reply(problem(explain(found.error(), call.parameter)));
+    co_return;
+  }
+  bj::array list;
+  for (const auto& version : found->versions) list.push_back(describe(version));
+  bj::object document = describe(found->model);
+  document["versions"] = std::move(list);
+  (void)co_await call.exchange.reply(json_reply(document));
+}
+
+net::Task<void> ModelAdmin::usage(Call& call) {
+  struct Found {
+    models::UsageTotal total;
+    std::vector<models::UsageDay> days;
+    std::vector<models::BenchmarkResult> benchmarks;
+  };
+  std::function<Result<Found>()> work = [this, name = call.parameter]() -> Result<Found> {
+    Found found;
+    CORRAL_TRY(found.total, parts_.history.total(name));
+    CORRAL_TRY(found.days, parts_.history.days(name, kShownDays));
+    CORRAL_TRY(found.benchmarks, parts_.history.benchmarks(name, kShownBenchmarks));
+    return found;
+  };
+  auto found = co_await net::run_blocking<Result<Found>>(parts_.pool, std::move(work));
+  if (!found) {
+    (void)co_await call.exchange.reply(problem(found.error()));
+    co_return;
+  }
+  bj::array days;
+  for (const auto& day : found->days) {
+    bj::object one = describe(day.use);
+    one["day"] = format_time(day.day).substr(0, 10);
+    days.push_back(std::move(one));
+  }
+  bj::array benchmarks;
+  for (const auto& result : found->benchmarks) {
+    auto body = json::parse(result.body);
+    benchmarks.push_back(bj::object{{"measured", format_time(result.measured)},
+                                    {"result", body ? std::move(*body) : bj::value(nullptr)}});
+  }
+  const bool used = found->total.use.requests > 0;
+  bj::object document{{"model", call.parameter}};
+  document["recent"] = describe(found->total.use);
+  document["last_used"] =
+      used ? bj::value(format_time(found->total.last_used)) : bj::value(nullptr);
+  document["days"] = std::move(days);
+  document["benchmarks"] = std::move(benchmarks);
+  (void)co_await call.exchange.reply(json_reply(document));
+}
+
+net::Task<void> ModelAdmin::verify(Call& call, std::string model) {
+  std::vector<std::string> names;
+  auto catalog = parts_.scheduler.catalog();
+  if (model.empty()) {
+    for (const auto& each : catalog->models) {
+      if (each.source == scheduler::ModelSource::file) names.push_back(each.name);
+    }
+  } else {
+    const auto* found = catalog->find(model);
+    if (found == nullptr || found->source != scheduler::ModelSource::file) {
+      Error error = found == nullptr
+                        ? catalog->unknown_model(model)
+                        : explain(fail(ErrorCode::not_found, "").field("model"), model);
+      (void)co_await call.exchange.reply(refusal(error));
+      co_return;
+    }
+    names.push_back(found->name);
+  }
+  const std::string target = model.empty() ? "all models" : names.front();
+  Operations::Work work = [this, names] { return check_models(names); };
+  auto operation = co_await parts_.operations.run("verify", target, std::move(work), kPatience);
+  net::HttpReply reply;
+  if (operation.error) {
+    reply = problem(*operation.error);
+  } else {
+    reply = json_reply(describe(operation), operation.finished ? 200 : 202);
+    if (!operation.finished) {
+      reply.headers.set("location", "/admin/v1/operations/" + operation.id);
+    }
+  }
+  (void)co_await call.exchange.reply(std::move(reply));
+}
+
+net::Task<Result<std::vector<ModelAdmin::ToCheck>>> ModelAdmin::files_of(std::string model) {
+  auto details = co_await parts_.scheduler.details(model);
+  if (!details) co_return std::unexpected(std::move(details).error());
+  std::vector<ToCheck> files;
+  if (details->status.version == 0) {
+    files.reserve(details->files.size());
+    for (const auto& file : details->files) {
+      sys::Path path(file.path);
+      files.push_back({model, path.filename().string(), path, {}});
+    }
+    co_return files;
+  }
+  std::function<Result<models::CatalogModel>()> work = [this, model] {
+    return parts_.catalog.show(model);
+  };
+  auto found =
+      co_await net::run_blocking<Result<models::CatalogModel>>(parts_.pool, std::move(work));
+  if (!found) co_return std::unexpected(std::move(found).error());
+  files.reserve(found->files.size());
+  for (const auto& stored : found->files) {
+    files.push_back(
+        {model, stored.file.name, parts_.blobs.path_of(stored.file.digest), stored.file.digest});
+  }
+  co_return files;
+}
+
+// One damaged file does not keep the others from being looked at.
+net::Task<Result<void>> ModelAdmin::check_models(std::vector<std::string> names) {
+  std::set<sys::Path> seen;
+  std::vector<std::string> problems;
+  for (const std::string& name : names) {
+    auto files = co_await files_of(name);
+    if (!files) {
+      // One that was removed meanwhile is no problem when all are looked at.
+      if (names.size() == 1) co_return std::unexpected(std::move(files).error());
+      continue;
+    }
+    for (const ToCheck& file : *files) {
+      if (!seen.insert(file.path).second) continue;
+      auto found = co_await check_file(file);
+      if (!found) co_return std::unexpected(std::move(found).error());
+      if (found->empty()) continue;
+      problems.push_back(fmt::format("{}: {}", file.model, *found));
+      parts_.scheduler.refresh_models();
+    }
+  }
+  parts_.scheduler.refresh_models();
+  if (problems.empty()) co_return Result<void>();
+  constexpr std::size_t kNamed = 5;
+  std::size_t all = problems.size();
+  if (problems.size() > kNamed) problems.resize(kNamed);
+  co_return fail(ErrorCode::conflict, fmt::format("{} of {} files are damaged: {}", all,
+                                                  seen.size(), join(problems, "; ")))
+      .hint(
+          "models with such a file are not started; pull them again, or put a good copy of the "
+          "file in place");
+}
+
+// What is wrong with the file, kept in the database too; empty: nothing.
+net::Task<Result<std::string>> ModelAdmin::check_file(ToCheck file) {
+  std::function<Result<sys::FileInfo>()> look = [this, path = file.path] {
+    return parts_.files.stat(path);
+  };
+  auto before = co_await net::run_blocking<Result<sys::FileInfo>>(parts_.pool, look);
+  std::string digest;
+  std::string problem;
+  if (before) {
+    auto hashed = co_await hash(file.path);
+    if (!hashed && hashed.error().code == ErrorCode::cancelled) {
+      co_return std::unexpected(std::move(hashed).error());
+    }
+    if (hashed) {
+      digest = std::move(*hashed);
+    } else {
+      problem = fmt::format("{} cannot be read: {}", file.name, hashed.error().message);
+    }
+  } else {
+    problem = fmt::format("{} is missing", file.name);
+  }
+  if (problem.empty() && !file.digest.empty() && digest != file.digest) {
+    problem = fmt::format("{} holds other bytes than it should", file.name);
+  }
+  std::function<Result<std::string>()> keep = [this, file, before, digest,
+                                               problem]() -> Result<std::string> {
+    if (!file.digest.empty()) {
+      models::BlobCheck check{
+          .digest = file.digest,
+          .blob = before ? models::blob_identity(*before) : models::BlobIdentity{},
+          .problem = problem};
+      CORRAL_CHECK(parts_.catalog.record_check(check));
+      return problem;
+    }
+    if (!problem.empty()) return problem;
+    models::FileIdentity identity{file.path, before->size, before->modified, before->inode,
+                                  before->device};
+    CORRAL_TRY(auto check, parts_.index.record(identity, digest));
+    return check.problem;
+  };
+  co_return co_await net::run_blocking<Result<std::string>>(parts_.pool, std::move(keep));
+}
+
+// Piece by piece, so that other work gets its turn on the pool and a shutdown does not wait.
+net::Task<Result<std::string>> ModelAdmin::hash(sys::Path path) {
+  using Hash = std::shared_ptr<models::FileHash>;
+  std::function<Result<Hash>()> open = [this, path]() -> Result<Hash> {
+    CORRAL_TRY(auto made, models::FileHash::open(parts_.files, path));
+    return std::make_shared<models::FileHash>(std::move(made));
+  };
+  auto hash = co_await net::run_blocking<Result<Hash>>(parts_.pool, std::move(open));
+  if (!hash) co_return std::unexpected(std::move(hash).error());
+  for (;;) {
+    auto awake = co_await net::sleep_for(std::chrono::milliseconds(0));
+    if (!awake) co_return fail(ErrorCode::cancelled, "the check was stopped");
+    std::function<Result<bool>()> step = [hash = *hash] { return hash->step(kHashedAtOnce); };
+    auto ended = co_await net::run_blocking<Result<bool>>(parts_.pool, std::move(step));
+    if (!ended) co_return std::unexpected(std::move(ended).error());
+    if (*ended) break;
+  }
+  co_return (*hash)->digest();
+}
+
+}  // namespace corral::api::admin
