@@ -138,7 +138,26 @@ def test_retries_have_a_budget(bed):
     assert 60 <= sum(one.asked()) <= 60 * 1.2 + 15  # some are free at the start
 
 
-@pytest.mark.parametrize("status", [400, 404, 413, 422])
+def test_an_endpoint_without_the_model_is_passed_over(bed):
+    """404 for a model that the route names: another target is asked, and no breaker opens."""
+    one = bed(groups=[0, 1], gateway={"breaker": {"failures": 2}})
+    one.fakes[0].set(status=404)
+    for _ in range(8):
+        answer = one.ask()
+        assert answer.status_code == 200, answer.text
+        assert by(answer) == ("b", 2)
+    assert one.asked() == [8, 8]
+    assert "open" not in one.breakers("a")
+    one.fakes[1].set(status=404)  # nobody has it: the backend's own words
+    answer = one.ask()
+    assert answer.status_code == 404
+    assert answer.json()["error"]["message"] == "scripted 404"
+    one.fakes[1].set(refuse=True)  # who may have it cannot be asked
+    answer = one.ask()
+    assert answer.status_code in (502, 503), answer.text
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
 def test_errors_of_the_client_pass_untouched(bed, status):
     one = bed(groups=[0, 1])
     one.fakes[0].set(status=status)

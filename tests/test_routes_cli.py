@@ -71,7 +71,7 @@ def test_explain_says_who_answers_and_why(bed):
     answer = json.loads(told(bed, "routes", "explain", "gpt-4o", "--json"))
     assert answer["would_choose"]["endpoint"] == "b"
     shown = told(bed, "endpoints", "show", "a")
-    assert "of the last" in shown and "trials in" in shown
+    assert "of the last" in shown and "trials in" in shown and " ago: " in shown
 
 
 def test_names_with_slashes_and_stars(bed):
@@ -149,6 +149,9 @@ LINES = [
     ("corral routes show cor", {"corral-tiny"}),
     ("corral config che", {"check"}),
     ("corral show corral-t", {"corral-tiny"}),
+    ("corral run c", {"chat", "corral-tiny"}),
+    ("corral run gp", {"gpt-4o"}),
+    ("corral run open", set()),  # nobody asks for a wildcard
 ]
 
 TYPED = [
@@ -159,6 +162,7 @@ TYPED = [
     ("corral routes show open", "openai/\\* "),
     ("corral config che", "check "),
     ("corral show corral-t", "corral-tiny "),
+    ("corral run gp", "gpt-4o "),
 ]
 
 

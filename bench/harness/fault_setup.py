@@ -13,7 +13,7 @@ import signal
 import time
 from pathlib import Path
 
-from . import processes
+from . import processes, subjects
 
 TOKENS, TOKEN_GAP_MS = 20, 10  # of a stream
 CAPACITY = 64  # requests at once, an endpoint
@@ -96,19 +96,11 @@ class Corral:
     def start(self, ports, folder, cpus, *, balance="peak_ewma", hedge=True, model="bench-model",
               capacity=CAPACITY, begin_within="2s"):
         self.port = processes.free_port()
-        folder = Path(folder)
         endpoints = "".join(
             f"  - {{name: e{i}, binding: openai, url: \"http://127.0.0.1:{port}\", capacity: {capacity}, "
             f"models: [\"bench-e{i}={model}\"]}}\n" for i, port in enumerate(ports))
         targets = ", ".join(f"{{endpoint: e{i}, model: {model}}}" for i in range(len(ports)))
-        config = folder / "corral.yaml"
-        config.write_text(f"""\
-server:
-  listen: ["127.0.0.1:{self.port}"]
-  threads: {len(cpus)}
-log:
-  file: {folder}/corral.log
-  level: info
+        return subjects.serve_corral(self.binary, self.port, folder, cpus, f"""\
 gateway:
   breaker: {{recovery_remote: 3s}}
   health: {{probe_interval: 1s, probe_timeout: 1s, slow_start: 2s}}
@@ -125,10 +117,6 @@ endpoints:
     queue_limit: 5000
     queue_timeout: 30s
 """)
-        (folder / "data").mkdir(exist_ok=True)
-        return processes.Program(
-            [self.binary, "serve", "--config", config, "--data-dir", folder / "data"], cpus, folder,
-            "corral", lambda: processes.answers(self.port))
 
 
 class HAProxy:

@@ -36,6 +36,23 @@ class Direct(Subject):
         return NoProgram()
 
 
+def serve_corral(binary, port, folder, cpus, rest):
+    """Corral with a configuration of `rest` behind where it listens and logs to."""
+    folder = Path(folder)
+    config = folder / "corral.yaml"
+    config.write_text(f"""\
+server:
+  listen: ["127.0.0.1:{port}"]
+  threads: {len(cpus)}
+log:
+  file: {folder}/corral.log
+  level: info
+{rest}""")
+    (folder / "data").mkdir(exist_ok=True)
+    return processes.Program([binary, "serve", "--config", config, "--data-dir", folder / "data"],
+                             cpus, folder, "corral", lambda: processes.answers(port))
+
+
 class Corral(Subject):
     name = "corral"
 
@@ -44,15 +61,7 @@ class Corral(Subject):
 
     def start(self, upstream, folder, cpus):
         self.port = processes.free_port()
-        folder = Path(folder)
-        config = folder / "corral.yaml"
-        config.write_text(f"""\
-server:
-  listen: ["127.0.0.1:{self.port}"]
-  threads: {len(cpus)}
-log:
-  file: {folder}/corral.log
-  level: info
+        return serve_corral(self.binary, self.port, folder, cpus, f"""\
 endpoints:
   - name: bench
     binding: openai
@@ -60,10 +69,6 @@ endpoints:
     models: [bench-model]
     capacity: {STREAMS_AT_ONCE}
 {self.extra}""")
-        (folder / "data").mkdir(exist_ok=True)
-        return processes.Program(
-            [self.binary, "serve", "--config", config, "--data-dir", folder / "data"], cpus, folder,
-            "corral", lambda: processes.answers(self.port))
 
 
 class Nginx(Subject):

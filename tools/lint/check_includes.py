@@ -38,7 +38,9 @@ RULES = (
         r"boost/asio(\.hpp|/(ip|local|generic|posix|ssl)/|/ssl\.hpp|/.*socket)",
         {"net"},
     ),
-    rule("OpenSSL", r"openssl/", {"net", "identity"}),
+    rule("OpenSSL", r"openssl/(?!evp\.h)", {"net", "identity"}),
+    # Files are checked against their SHA-256 as they come.
+    rule("OpenSSL's hashes", r"openssl/evp\.h", {"net", "identity", "models"}),
     rule("a database client", r"(sqlite3|libpq-fe|hiredis/.*)(\.h)?$|soci/", {"store"}),
     rule("spdlog", r"spdlog/", {"telemetry"}),
     rule("prometheus-cpp", r"prometheus/", {"telemetry"}),

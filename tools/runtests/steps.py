@@ -220,6 +220,8 @@ def step_bench(_):
         return tally
     ran = run("bench-selftest", ["bench/selftest"], timeout=120)
     tally.add(single("bench selftest", ran, "the bench's own tools do not add up"))
+    ran = run("bench-micro", ["bench/micro/check"], timeout=400, show=lambda line: True)
+    tally.add(single("bench decisions", ran, "bench/micro/check repeats it; build/release/bin/corral_micro has more"))
     ran = run("bench-check", ["bench/check"], timeout=600, show=lambda line: True)
     advice = "a ratio fell by more than its margin: bench/run shows the whole table"
     tally.add(single("bench ratios", ran, advice))
