@@ -47,7 +47,7 @@ Result<void> hash_range(const sys::LargeFile& file, Sha256& hash, ByteRange rang
 }  // namespace
 
 Download::Download(DownloadParts parts, DownloadJob job)
-    : impl_(std::make_unique<Impl>(std::move(parts), std::move(job))) {}
+    : impl_(std::make_unique<Impl>(parts, std::move(job))) {}
 Download::~Download() = default;
 
 net::Task<Result<Downloaded>> Download::run() { return impl_->run(); }
@@ -65,10 +65,7 @@ DownloadProgress Download::progress() const {
 }
 
 Download::Impl::Impl(DownloadParts p, DownloadJob j)
-    : parts(std::move(p)),
-      job(std::move(j)),
-      tasks(*net::Shard::current()),
-      piece_bytes(kFirstPiece) {}
+    : parts(p), job(std::move(j)), tasks(*net::Shard::current()), piece_bytes(kFirstPiece) {}
 
 void Download::Impl::stop() {
   stopping = true;

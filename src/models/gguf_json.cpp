@@ -78,7 +78,7 @@ struct Writer {
     std::string text;
     text.reserve(flags.size());
     for (bool flag : flags) text += flag ? '1' : '0';
-    out[key] = std::move(text);
+    out[key] = text;
   }
   void operator()(std::string_view key, const std::vector<TensorTypeTotal>& types) {
     bj::array list;
