@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "base/json.hpp"
+#include "base/percent.hpp"
 #include "cli/json_view.hpp"
 #include "net/sse.hpp"
 
@@ -95,16 +96,7 @@ bool ChatStream::take_event(std::string_view data, const ServerApi::PieceHandler
 }  // namespace
 
 std::string encode_segment(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    bool unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                      c == '-' || c == '.' || c == '_' || c == '~';
-    if (unreserved) {
-      out += c;
-    } else {
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
+  std::string out = percent_encode(text);
   // "." and ".." alone would be taken as steps through the path.
   if (out == ".") return "%2E";
   if (out == "..") return "%2E%2E";

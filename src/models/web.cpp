@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/percent.hpp"
 #include "base/text.hpp"
 #include "base/time_text.hpp"
 #include "net/tls.hpp"
@@ -83,25 +84,11 @@ Result<std::string> resolve_url(std::string_view base, std::string_view location
   return fmt::format("{}{}{}", root, folder, location);
 }
 
-std::string escape_segment(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    bool unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                      c == '-' || c == '.' || c == '_' || c == '~';
-    if (unreserved) {
-      out += c;
-    } else {
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return out;
-}
-
 std::string escape_path(std::string_view path) {
   std::string out;
   for (auto segment : split(path, '/')) {
     if (!out.empty() || segment.data() != path.data()) out += '/';
-    out += escape_segment(segment);
+    out += percent_encode(segment);
   }
   return out;
 }

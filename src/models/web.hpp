@@ -37,8 +37,7 @@ Result<SplitUrl> split_url(std::string_view url);
 // What `location` means when it is answered for `base` (RFC 3986 section 5.2, http and https).
 Result<std::string> resolve_url(std::string_view base, std::string_view location);
 
-// A path segment or, slashes kept, a whole path: all but unreserved characters are escaped.
-std::string escape_segment(std::string_view text);
+// All but slashes and unreserved characters is escaped.
 std::string escape_path(std::string_view path);
 
 struct WebRequest {

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "base/percent.hpp"
 #include "base/text.hpp"
 
 namespace corral::store {
@@ -15,30 +16,11 @@ Error bad(std::string_view what) {
       .field("shared.url");
 }
 
-int hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 Result<std::string> decode(std::string_view text, std::string_view part) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    char c = text[i];
-    if (c == '%') {
-      int high = i + 2 < text.size() ? hex(text[i + 1]) : -1;
-      int low = i + 2 < text.size() ? hex(text[i + 2]) : -1;
-      if (high < 0 || low < 0) {
-        return bad(fmt::format("has a '%' without two hexadecimal digits in its {}", part));
-      }
-      c = static_cast<char>(high * 16 + low);
-      i += 2;
-    }
-    if (c == '\0') return bad(fmt::format("holds a NUL in its {}", part));
-    out.push_back(c);
-  }
-  return out;
+  auto out = percent_decode(text);
+  if (!out) return bad(fmt::format("has a '%' without two hexadecimal digits in its {}", part));
+  if (out->contains('\0')) return bad(fmt::format("holds a NUL in its {}", part));
+  return std::move(*out);
 }
 
 Result<void> set_database(RedisUrl& url, std::string_view text) {

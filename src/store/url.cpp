@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/percent.hpp"
 #include "base/text.hpp"
 
 namespace corral::store {
@@ -21,30 +22,13 @@ Error bad(std::string what) {
       .field("store.url");
 }
 
-int hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 Result<std::string> decode(std::string_view text, std::string_view part) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    char c = text[i];
-    if (c == '%') {
-      int high = i + 2 < text.size() ? hex(text[i + 1]) : -1;
-      int low = i + 2 < text.size() ? hex(text[i + 2]) : -1;
-      if (high < 0 || low < 0)
-        return bad(
-            fmt::format("the database URL's {} has a '%' without two hexadecimal digits", part));
-      c = static_cast<char>(high * 16 + low);
-      i += 2;
-    }
-    if (c == '\0') return bad(fmt::format("the database URL's {} holds a NUL", part));
-    out.push_back(c);
+  auto out = percent_decode(text);
+  if (!out) {
+    return bad(fmt::format("the database URL's {} has a '%' without two hexadecimal digits", part));
   }
-  return out;
+  if (out->contains('\0')) return bad(fmt::format("the database URL's {} holds a NUL", part));
+  return std::move(*out);
 }
 
 Result<void> put(DatabaseUrl& url, const char* key, std::string_view text, std::string_view part) {

@@ -9,6 +9,7 @@
 
 #include "net/shard.hpp"
 #include "net/task.hpp"
+#include "sys/tests/temp_folder.hpp"
 
 namespace corral::engines {
 namespace {
@@ -50,12 +51,6 @@ TEST(EngineDevices, WhatIsOfAnotherFormIsPassedOver) {
 // Runs a script in the engine's place.
 class AskEngine : public testing::Test {
  protected:
-  AskEngine() {
-    std::string name = (std::filesystem::temp_directory_path() / "corral-test-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~AskEngine() override { std::filesystem::remove_all(folder_); }
-
   Result<std::vector<EngineDevice>> ask(const std::string& script,
                                         std::chrono::milliseconds patience) {
     program_ = folder_ / "engine";
@@ -84,7 +79,8 @@ class AskEngine : public testing::Test {
     });
   }
 
-  sys::Path folder_, program_;
+  sys::TempFolder own_;
+  sys::Path folder_ = own_.path(), program_;
   std::unique_ptr<sys::Processes> processes_ = sys::real_processes();
   std::optional<Result<std::vector<EngineDevice>>> answer_;
 };

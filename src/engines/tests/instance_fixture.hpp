@@ -19,6 +19,7 @@
 
 #include "engines/instance.hpp"
 #include "net/one_shot.hpp"
+#include "sys/tests/temp_folder.hpp"
 
 namespace corral::engines {
 
@@ -63,8 +64,6 @@ inline bool process_exists(int pid) { return ::kill(pid, 0) == 0; }
 class InstanceTest : public testing::Test {
  public:
   InstanceTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "corral-test-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
     std::ofstream(folder_ / "model.gguf") << "not looked at by the fake";
     spec_.name = "tiny";
     spec_.model_file = folder_ / "model.gguf";
@@ -76,8 +75,6 @@ class InstanceTest : public testing::Test {
     spec_.settings.restart_backoff = 20ms;
     spec_.settings.restart_backoff_max = 40ms;
   }
-  ~InstanceTest() override { std::filesystem::remove_all(folder_); }
-
   void fake(std::vector<std::string> arguments) {
     arguments.insert(arguments.end(), {"--fake-record", record().string()});
     spec_.settings.extra_arguments = std::move(arguments);
@@ -160,7 +157,8 @@ class InstanceTest : public testing::Test {
     main->cancel();
   }
 
-  sys::Path folder_;
+  sys::TempFolder own_;
+  sys::Path folder_ = own_.path();
   InstanceSpec spec_;
   std::unique_ptr<sys::Processes> processes_ = sys::real_processes();
   std::unique_ptr<sys::Files> files_ = sys::real_files();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sys/process.hpp"
+#include "sys/tests/temp_folder.hpp"
 
 namespace corral::engines {
 namespace {
@@ -167,14 +168,9 @@ TEST(LlamaServerArguments, WhatThePlanDecided) {
 class FindLlamaServerTest : public testing::Test {
  protected:
   FindLlamaServerTest() : path_(::getenv("PATH")) {
-    std::string name = (std::filesystem::temp_directory_path() / "corral-test-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
     ::setenv("PATH", (folder_ / "path").c_str(), 1);
   }
-  ~FindLlamaServerTest() override {
-    ::setenv("PATH", path_.c_str(), 1);
-    std::filesystem::remove_all(folder_);
-  }
+  ~FindLlamaServerTest() override { ::setenv("PATH", path_.c_str(), 1); }
   sys::Path program(const sys::Path& name) {
     sys::Path path = folder_ / name;
     std::filesystem::create_directories(path.parent_path());
@@ -188,7 +184,8 @@ class FindLlamaServerTest : public testing::Test {
     return find_llama_server(*files_, settings, folder_ / "cache");
   }
   std::string path_;
-  sys::Path folder_;
+  sys::TempFolder own_;
+  sys::Path folder_ = own_.path();
   std::unique_ptr<sys::Files> files_ = sys::real_files();
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/json.hpp"
+#include "base/percent.hpp"
 #include "base/text.hpp"
 #include "models/sources/json_fields.hpp"
 #include "models/sources/quantization.hpp"
@@ -134,7 +135,7 @@ net::Task<Result<bj::value>> HuggingFace::ask(std::string path) {
 
 net::Task<Result<Repository>> HuggingFace::repository(HubReference reference) {
   std::string path = fmt::format("/api/models/{}", reference.repository);
-  if (!reference.revision.empty()) path += "/revision/" + escape_segment(reference.revision);
+  if (!reference.revision.empty()) path += "/revision/" + percent_encode(reference.revision);
   auto model = co_await ask(path + "?blobs=true");
   if (!model) {
     Error error = std::move(model).error();
@@ -169,7 +170,7 @@ Result<RemoteFile> HuggingFace::file_of(const HubReference& reference, const Rep
   file.role = role;
   file.name = file_part(path);
   file.url = fmt::format("{}/{}/resolve/{}/{}", base_, reference.repository,
-                         escape_segment(revision), escape_path(path));
+                         percent_encode(revision), escape_path(path));
   file.bytes = count_field(*from.siblings[index], "size");
   if (const auto* lfs = field(*from.siblings[index], "lfs")) {
     file.digest = digest_of_hex(text_field(*lfs, "sha256"));
@@ -233,7 +234,7 @@ net::Task<Result<std::vector<RemoteInfo>>> HuggingFace::search(std::string words
                                          "&direction=-1&limit={}&expand=gguf&expand=downloads"
                                          "&expand=likes&expand=tags&expand=gated"
                                          "&expand=lastModified",
-                                         escape_segment(words), most)));
+                                         percent_encode(words), most)));
   if (!answer.is_array()) {
     co_return fail(ErrorCode::upstream, "Hugging Face answered a search with something else");
   }

@@ -1,4 +1,5 @@
 #include "scheduler/accelerators.hpp"
+#include "sys/tests/temp_folder.hpp"
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -25,12 +26,6 @@ class CountingLog final : public telemetry::LogSink {
 
 class Accelerators : public testing::Test {
  protected:
-  Accelerators() {
-    std::string name = (std::filesystem::temp_directory_path() / "corral-test-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~Accelerators() override { std::filesystem::remove_all(folder_); }
-
   void put(const std::string& path, const std::string& text) {
     std::filesystem::create_directories((folder_ / path).parent_path());
     std::ofstream(folder_ / path) << text;
@@ -79,7 +74,8 @@ class Accelerators : public testing::Test {
     });
   }
 
-  sys::Path folder_;
+  sys::TempFolder own_;
+  sys::Path folder_ = own_.path();
   std::shared_ptr<CountingLog> log_ = std::make_shared<CountingLog>();
   net::BlockingPool pool_{1};
   std::unique_ptr<sys::Files> files_ = sys::real_files();
