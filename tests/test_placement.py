@@ -169,19 +169,23 @@ class Alternating:
 @pytest.mark.timeout(400)
 def test_grouping_gives_more_answers_than_first_come_first_served(pair, capsys):
     limit = 20
-    runs = {}
+    runs, swaps = {}, {}
     for name, turn_limit in (("first come", "0s"), ("grouped", f"{limit}s")):
         server = pair(scheduler=f"  turn_limit: {turn_limit}\n")
         ask(server, "one")
-        runs[name] = Alternating(server, 10, each=2)
+        runs[name] = Alternating(server, 10, each=3)
         assert runs[name].problems == []
+        swaps[name] = server.metric("corral_evictions_total")
         load = (server.metric("corral_model_load_seconds_sum") / server.metric("corral_model_load_seconds_count"))
         server.stop()
     first, grouped = runs["first come"], runs["grouped"]
     with capsys.disabled():
-        print(f"\n20 answers: first come first served {first.seconds:.1f} s, grouped {grouped.seconds:.1f} s, "
-              f"longest wait {grouped.longest:.1f} s")
-    assert first.seconds >= 3 * grouped.seconds
+        print(f"\n30 answers: first come first served {first.seconds:.1f} s and {swaps['first come']:.0f} swaps, "
+              f"grouped {grouped.seconds:.1f} s and {swaps['grouped']:.0f} swaps, longest wait {grouped.longest:.1f} s")
+    # How much longer a swap takes than an answer depends on the machine (bench/placement measures
+    # for two minutes); how many there are does not.
+    assert swaps["first come"] >= 2 * swaps["grouped"]
+    assert first.seconds > grouped.seconds
     assert grouped.longest < limit + 2 + 2 * load
 
 

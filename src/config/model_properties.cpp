@@ -22,6 +22,32 @@ const std::vector<Property<PoolSettings>>& pool_properties() {
   return table;
 }
 
+std::vector<Property<AutoscaleSettings>> autoscale_properties() {
+  using S = AutoscaleSettings;
+  return {
+      property("enabled", &S::enabled, flag(),
+               "Add and remove instances of models that may have several (max_replicas)."),
+      property("cpu_high", &S::cpu_high, real(0, 1),
+               "One more when more than this part of the processors' time is used,"),
+      property("memory_high", &S::memory_high, real(0, 1),
+               "while less than this part of the memory is."),
+      property("cpu_low", &S::cpu_low, real(0, 1),
+               "One fewer when less than this part of the processors' time is used."),
+      property("wait_target", &S::wait_target, duration(kNone, hours(1)),
+               "One more when requests wait longer than this for a place; 0: not looked at."),
+      property("first_token_target", &S::first_token_target, duration(kNone, hours(1)),
+               "One more when the first token takes longer than this; 0: not looked at."),
+      property("tokens_target", &S::tokens_target, real(0, 1'000'000),
+               "One more when a request gets fewer tokens a second than this; 0: not looked at."),
+      property("over_target", &S::over_target, duration(kNone, days(1)),
+               "So long must a target be missed."),
+      property("cooldown_up", &S::cooldown_up, duration(kNone, days(1)),
+               "Least time between one instance more and the next."),
+      property("cooldown_down", &S::cooldown_down, duration(kNone, days(1)),
+               "Least time between any change and an instance fewer."),
+  };
+}
+
 }  // namespace
 
 std::vector<Property<ModelsSettings>> models_properties() {
@@ -31,6 +57,11 @@ std::vector<Property<ModelsSettings>> models_properties() {
                "Folder with GGUF files; empty: `models` in the data folder.", kRestart),
       property("idle_timeout", &S::idle_timeout, duration(kNone, kLongest),
                "A model without a request for so long is unloaded; 0: never."),
+      property("preload_frequent", &S::preload_frequent, flag(),
+               "Load the models that are used most, as many as fit: at start, and when nothing "
+               "else is to be done."),
+      property("share", &S::share, flag(),
+               "Let other Corral servers list and fetch the models of the catalog."),
       map_property("settings", &S::settings, model_properties(),
                    "What holds for single models, by name, over the defaults."),
   };
@@ -38,7 +69,7 @@ std::vector<Property<ModelsSettings>> models_properties() {
 
 std::vector<Property<SchedulerSettings>> scheduler_properties() {
   using S = SchedulerSettings;
-  return {
+  std::vector<Property<S>> table = {
       property("memory", &S::memory, bytes(0, kMostMemory),
                "Memory of this machine for engines; 0: all but scheduler.reserve."),
       property("reserve", &S::reserve, bytes(0, kMostMemory),
@@ -53,6 +84,8 @@ std::vector<Property<SchedulerSettings>> scheduler_properties() {
       map_property("pools", &S::pools, pool_properties(),
                    "Memory set aside, by the name that models give as their pool."),
   };
+  mount(table, "autoscale", &S::autoscale, autoscale_properties());
+  return table;
 }
 
 std::vector<Property<SourcesSettings>> sources_properties() {
@@ -83,6 +116,8 @@ std::vector<Property<DownloadSettings>> download_properties() {
                "A connection that brings nothing for so long is made anew."),
       property("tries", &S::tries, whole(1, 1000),
                "Failures in a row without progress after which a download is given up for now."),
+      property("prefetch", &S::prefetch, flag(),
+               "Fetch newer versions of the models that are used most, while little is done."),
   };
 }
 
@@ -97,6 +132,15 @@ const std::vector<Property<ModelSettings>>& model_properties() {
                "Unload after so long without a request; 0: never; default: models.idle_timeout."),
       property("preload", &S::preload, flag(), "Load at start, not on the first request."),
       property("pin", &S::pin, flag(), "Never unload it to make room for another model."),
+      property("min_replicas", &S::min_replicas, whole(1, 256),
+               "Instances of it while it is loaded."),
+      property("max_replicas", &S::max_replicas, whole(1, 256),
+               "Instances of it at most, as scheduler.autoscale decides."),
+      property("projector", &S::projector, text(),
+               "File with the projector that lets it see images, below the models folder; empty: "
+               "the one beside it."),
+      property("rpc", &S::rpc, texts(),
+               "HOST:PORT of the rpc-servers of other machines that hold a part of it."),
       property("pool", &S::pool, text(),
                "Name of the pool in scheduler.pools whose memory it takes; empty: the common one."),
       property("device", &S::device, text(),

@@ -1,5 +1,6 @@
 #include "config/properties.hpp"
 
+#include "config/docker_properties.hpp"
 #include "config/gateway_properties.hpp"
 #include "config/model_properties.hpp"
 #include "config/property_makers.hpp"
@@ -102,6 +103,12 @@ std::vector<Property<LlamaServerSettings>> llama_server_properties() {
                "Longest such pause."),
       property("restart_limit", &S::restart_limit, whole(0, 1000),
                "Crashes in a row after which the instance has failed."),
+      property("limits", &S::limits, flag(),
+               "Keep an engine from taking much more memory than was counted for it."),
+      property("cpu_limit", &S::cpu_limit, real(0, 4096),
+               "Processors that one engine may use; 0: all."),
+      property("io_weight", &S::io_weight, whole(0, 1000),
+               "Its share of the disk against others, which have 100; 0: as they."),
   };
 }
 
@@ -138,6 +145,7 @@ std::vector<Property<Settings>> make_properties() {
   mount(table, "scheduler", &Settings::scheduler, scheduler_properties());
   mount(table, "sources", &Settings::sources, sources_properties());
   mount(table, "downloads", &Settings::downloads, download_properties());
+  mount(table, "docker", &Settings::docker, docker_properties());
   mount(table, "store", &Settings::store, store_properties());
   mount(table, "shared", &Settings::shared, shared_properties());
   table.push_back(list_property("endpoints", &Settings::endpoints, endpoint_properties(),

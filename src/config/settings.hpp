@@ -74,6 +74,9 @@ struct LlamaServerSettings {
   Milliseconds restart_backoff{500};  // doubles with each crash in a row
   Milliseconds restart_backoff_max{30'000};
   unsigned restart_limit = 3;  // crashes in a row until the instance is failed
+  bool limits = true;          // an engine may not take much more memory than was counted for it
+  double cpu_limit = 0;        // processors that one engine may use; 0: all
+  unsigned io_weight = 0;      // its share of the disk against others, 1 to 1000; 0: as others
 
   bool operator==(const LlamaServerSettings&) const = default;
 };
@@ -85,6 +88,10 @@ struct ModelSettings {
   Milliseconds idle_timeout{-1};  // -1: models.idle_timeout
   bool preload = false;
   bool pin = false;                    // never unloaded to make room
+  unsigned min_replicas = 1;           // instances while it is loaded,
+  unsigned max_replicas = 1;           // and at most, as scheduler.autoscale decides
+  std::string projector;               // file that lets it see images; empty: the one beside it
+  std::vector<std::string> rpc;        // HOST:PORT of the rpc-servers that hold a part of it
   std::string pool;                    // the pool whose memory it takes; empty: the common one
   std::string device;                  // "cpu", "CUDA0"; empty: chosen
   std::optional<unsigned> gpu_layers;  // none: as many as fit
@@ -98,6 +105,8 @@ struct ModelSettings {
 struct ModelsSettings {
   std::string directory;               // empty: <data_dir>/models
   Milliseconds idle_timeout{300'000};  // unload after so long without a request; 0: never
+  bool preload_frequent = false;       // load the most used that fit, at start and when idle
+  bool share = false;                  // other Corral servers may list and fetch the catalog
   std::map<std::string, ModelSettings> settings;  // by model name
 };
 
@@ -109,6 +118,22 @@ struct PoolSettings {
   bool operator==(const PoolSettings&) const = default;
 };
 
+// When a model gets another instance, and when it loses one. Targets of 0 are not looked at.
+struct AutoscaleSettings {
+  bool enabled = false;
+  double cpu_high = 0.8;                // more: of the processors' time in use,
+  double memory_high = 0.7;             // while less than this of the memory is
+  double cpu_low = 0.3;                 // fewer: less than this in use
+  Milliseconds wait_target{200};        // added by waiting for a place
+  Milliseconds first_token_target{0};   // to the first token
+  double tokens_target = 0;             // tokens/s of each request, at least
+  Milliseconds over_target{300'000};    // so long past a target until there is another one
+  Milliseconds cooldown_up{60'000};     // between an instance more and the next
+  Milliseconds cooldown_down{300'000};  // between any change and an instance fewer
+
+  bool operator==(const AutoscaleSettings&) const = default;
+};
+
 // How engines share the memory of this machine.
 struct SchedulerSettings {
   std::uint64_t memory = 0;  // bytes for engines in the host's memory; 0: what the host has, less
@@ -117,6 +142,7 @@ struct SchedulerSettings {
   unsigned max_models = 0;           // loaded at once; 0: as many as fit
   Milliseconds turn_limit{30'000};   // so long may a model in use keep another one from its turn
   std::map<std::string, PoolSettings> pools;  // by name
+  AutoscaleSettings autoscale;
 
   bool operator==(const SchedulerSettings&) const = default;
 };
@@ -139,8 +165,43 @@ struct DownloadSettings {
   std::uint64_t keep_free = 1u << 30;  // bytes of the disk
   Milliseconds silence{30'000};        // without a byte: the connection is made anew
   unsigned tries = 8;                  // in a row without progress, for each part
+  bool prefetch = false;               // newer versions of the models that are used most
 
   bool operator==(const DownloadSettings&) const = default;
+};
+
+// An engine in a container, made and kept running over the Docker Engine API. It is an endpoint of
+// the same name.
+struct ContainerSettings {
+  std::string name;
+  std::string image;
+  std::vector<std::string> command;      // arguments; empty: the image's own
+  std::vector<std::string> environment;  // NAME=VALUE; NAME alone: as Corral itself has it
+  std::vector<std::string> mounts;       // SOURCE:TARGET, or with ":ro" behind it
+  unsigned port = 8080;                  // where the engine listens inside
+  unsigned host_port = 0;                // and on this host's loopback; 0: any free one
+  std::string binding = "openai";        // as of an endpoint, with these four
+  std::string path = "/v1";              // of the API below its address
+  std::vector<std::string> models;
+  unsigned capacity = 4;
+  Secret api_key;
+  std::string device;        // what it takes of this machine's budget
+  std::uint64_t memory = 0;  // and most bytes that it may use; 0: no limit
+  double cpus = 0;           // processors; 0: all
+  std::string gpus;          // "all" or how many; empty: none
+  bool pull = true;          // the image, when it is not there
+  bool remove = false;       // the container, when Corral ends; otherwise it stays
+  Milliseconds start_timeout{120'000};
+  Milliseconds stop_timeout{10'000};
+
+  bool operator==(const ContainerSettings&) const = default;
+};
+
+struct DockerSettings {
+  std::string socket = "/var/run/docker.sock";  // of the Docker Engine API, or of Podman's
+  std::vector<ContainerSettings> containers;
+
+  bool operator==(const DockerSettings&) const = default;
 };
 
 struct EndpointSettings {
@@ -279,6 +340,7 @@ struct Settings {
   SchedulerSettings scheduler;
   SourcesSettings sources;
   DownloadSettings downloads;
+  DockerSettings docker;
   StoreSettings store;
   SharedSettings shared;
   std::vector<EndpointSettings> endpoints;

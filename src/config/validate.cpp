@@ -47,11 +47,21 @@ void check_engine(const LlamaServerSettings& engine, Problems& problems) {
   }
 }
 
+void check_autoscale(const AutoscaleSettings& scale, Problems& problems) {
+  if (scale.cpu_low >= scale.cpu_high) {
+    problems.push_back({"scheduler.autoscale.cpu_low",
+                        "is not below scheduler.autoscale.cpu_high: instances would come and go"});
+  }
+}
+
 void check_models(const ModelsSettings& models, Problems& problems) {
   std::map<std::string_view, std::string_view> owner;  // alias -> model
   for (const auto& [name, model] : models.settings) {
     std::string path = fmt::format("models.settings.{}", name);
     if (trim(name).empty()) problems.push_back({"models.settings", "a model without a name"});
+    if (model.max_replicas < model.min_replicas) {
+      problems.push_back({path + ".max_replicas", "is less than min_replicas"});
+    }
     for (const auto& alias : model.aliases) {
       auto [first, fresh] = owner.emplace(alias, name);
       if (trim(alias).empty()) {
@@ -86,6 +96,7 @@ std::vector<Problem> validate(const Settings& settings) {
   check_listen(settings.server, problems);
   check_tls(settings.server, problems);
   check_engine(settings.llama_server, problems);
+  check_autoscale(settings.scheduler.autoscale, problems);
   check_models(settings.models, problems);
   check_pools(settings, problems);
   for (auto& each : validate_endpoints(settings.endpoints)) problems.push_back(std::move(each));

@@ -295,7 +295,7 @@ TEST(ConfigExample, EqualsTheDefaultsAlsoWhenAllIsUncommented) {
   Settings settings = good(load_text(text));
   EXPECT_EQ(settings.models.settings.size(), 1u) << text;
   EXPECT_TRUE(diff({}, {{}}).empty());
-  EXPECT_EQ(diff(Settings{}, settings).size(), 2u);  // the model NAME, the pool NAME
+  EXPECT_EQ(diff(Settings{}, settings).size(), 3u);  // the model NAME, the pool NAME, a container
 }
 
 TEST(ConfigPools, AreNamedByModelsAndHold) {
