@@ -162,8 +162,7 @@ void Api::log_access(const net::HttpRequest& request, int status, std::uint64_t 
 
 Api::RouteMeters& Api::meters_of(std::string_view surface, std::string_view route, int status) {
   auto& table = meters_by_shard_[net::Shard::current()->index()];
-  thread_local std::string key;
-  key.assign(surface).append("\n").append(route).append("\n").append(fmt::format("{}", status));
+  RouteKey key(route.data(), status);
   auto it = table.find(key);
   if (it == table.end()) {
     telemetry::Labels labels{{"surface", std::string(surface)}, {"route", std::string(route)}};

@@ -5,8 +5,11 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "api/call.hpp"
 #include "api/gate.hpp"
@@ -55,7 +58,9 @@ class Api {
   net::Snapshot<Gate> gate_;
   ModelMeters model_meters_;
   telemetry::Gauge in_flight_;
-  std::vector<std::unordered_map<std::string, std::unique_ptr<RouteMeters>>> meters_by_shard_;
+  // By where the text of the route lies, which stays as long as there are routes, and the status.
+  using RouteKey = std::pair<const char*, int>;
+  std::vector<std::map<RouteKey, std::unique_ptr<RouteMeters>>> meters_by_shard_;
 };
 
 }  // namespace corral::api

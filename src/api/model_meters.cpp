@@ -1,6 +1,7 @@
 #include "api/model_meters.hpp"
 
 #include <fmt/core.h>
+#include <unordered_map>
 
 #include "net/shard.hpp"
 
@@ -59,6 +60,13 @@ struct ModelMeters::Meters {
   }
 };
 
+struct ModelMeters::Table {
+  std::unordered_map<std::string, std::unique_ptr<Meters>> all;
+  // Those of the last request, since the next one is likely to be of the same kind.
+  std::string_view surface, operation;  // of static texts
+  Meters* last = nullptr;
+};
+
 ModelMeters::ModelMeters(telemetry::Metrics& metrics, std::size_t shards)
     : metrics_(metrics), by_shard_(shards) {}
 
@@ -67,15 +75,22 @@ ModelMeters::~ModelMeters() = default;
 ModelMeters::Meters& ModelMeters::find(std::string_view surface, const CallNotes& notes) {
   auto& table = by_shard_[net::Shard::current()->index()];
   std::string_view operation = inference::to_string(*notes.operation);
+  if (table.last != nullptr && table.last->use.model == notes.model && table.surface == surface &&
+      table.operation == operation) {
+    return *table.last;
+  }
   thread_local std::string key;
   key.assign(surface).append("\n").append(operation).append("\n").append(notes.model);
-  auto it = table.find(key);
-  if (it == table.end()) {
+  auto it = table.all.find(key);
+  if (it == table.all.end()) {
     auto meters = std::make_unique<Meters>(metrics_, std::string(surface), std::string(operation),
                                            notes.model);
-    it = table.emplace(key, std::move(meters)).first;
+    it = table.all.emplace(key, std::move(meters)).first;
   }
-  return *it->second;
+  table.surface = surface;
+  table.operation = operation;
+  table.last = it->second.get();
+  return *table.last;
 }
 
 void ModelMeters::record(std::string_view surface, const CallNotes& notes, int status,
@@ -111,7 +126,7 @@ void ModelMeters::record(std::string_view surface, const CallNotes& notes, int s
 
 std::vector<models::ModelUse> ModelMeters::take_usage() {
   std::vector<models::ModelUse> taken;
-  for (auto& [key, meters] : by_shard_[net::Shard::current()->index()]) {
+  for (auto& [key, meters] : by_shard_[net::Shard::current()->index()].all) {
     models::ModelUse& use = meters->use;
     if (use.requests == 0) continue;
     taken.push_back(use);

@@ -4,7 +4,6 @@
 
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "api/call.hpp"
@@ -26,10 +25,11 @@ class ModelMeters {
 
  private:
   struct Meters;
+  struct Table;
   Meters& find(std::string_view surface, const CallNotes& notes);
 
   telemetry::Metrics& metrics_;
-  std::vector<std::unordered_map<std::string, std::unique_ptr<Meters>>> by_shard_;
+  std::vector<Table> by_shard_;
 };
 
 }  // namespace corral::api

@@ -1,5 +1,6 @@
 #include "net/headers.hpp"
 
+#include "base/cursor.hpp"
 #include "base/text.hpp"
 
 namespace corral::net {
@@ -39,14 +40,18 @@ void Headers::add(std::string_view name, std::string_view value) {
     text_.reserve(kUsualBytes);
     fields_.reserve(kUsualFields);
   }
-  Span span;
-  span.name_at = static_cast<std::uint32_t>(text_.size());
-  span.name_size = static_cast<std::uint32_t>(name.size());
-  text_.append(name);
-  span.value_at = static_cast<std::uint32_t>(text_.size());
-  span.value_size = static_cast<std::uint32_t>(value.size());
-  text_.append(value);
-  fields_.push_back(span);
+  std::size_t before = text_.size(), size = before + name.size() + value.size();
+  // Growing by the exact size would copy all of it for each field.
+  if (size > text_.capacity()) text_.reserve(2 * size);
+  text_.resize_and_overwrite(size, [&](char* begin, std::size_t) {
+    Cursor out{begin + before};
+    out.put(name);
+    out.put(value);
+    return size;
+  });
+  fields_.push_back({static_cast<std::uint32_t>(before), static_cast<std::uint32_t>(name.size()),
+                     static_cast<std::uint32_t>(before + name.size()),
+                     static_cast<std::uint32_t>(value.size())});
 }
 
 void Headers::set(std::string_view name, std::string_view value) {

@@ -18,7 +18,8 @@ class Headers {
   std::size_t count(std::string_view name) const;
   bool has_token(std::string_view name, std::string_view token) const;  // in a comma list
   std::size_t size() const { return fields_.size(); }
-  void clear();  // keeps the memory
+  std::size_t text_bytes() const { return text_.size(); }  // at least what names and values are
+  void clear();                                            // keeps the memory
 
   struct Field {
     std::string_view name;

@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "base/bug.hpp"
+#include "base/cursor.hpp"
 #include "base/text.hpp"
 #include "net/upstream.hpp"
 
@@ -45,33 +46,59 @@ bool usually_has_body(std::string_view method) {
   return method == "POST" || method == "PUT" || method == "PATCH";
 }
 
+// Of a head, besides what the request brings; of a field, besides its name and value.
+constexpr std::size_t kHeadFrame = 128, kFieldFrame = 4;
+
+// False: one of them is malformed.
+bool put_fields(Cursor& out, const Headers& headers) {
+  for (std::size_t i = 0; i < headers.size(); ++i) {
+    auto [name, value] = headers[i];
+    if (is_connection_field(name) || iequals(name, "host")) continue;
+    if (!valid_token(name) || !valid_field_value(value)) return false;
+    out.put(name);
+    out.put(": ");
+    out.put(value);
+    out.put("\r\n");
+  }
+  return true;
+}
+
+void put_length(Cursor& out, const ClientRequest& request) {
+  std::uint64_t size = 0;
+  for (auto part : request.body) size += part.size();
+  if (size == 0 && !usually_has_body(request.method)) return;
+  out.put("Content-Length: ");
+  out.put_number(size);
+  out.put("\r\n");
+}
+
 Result<void> build_head(std::string& head, const HttpTarget& target, std::string_view authority,
                         const ClientRequest& request) {
   if (!valid_token(request.method) || !valid_path(request.path)) {
     return fail(ErrorCode::invalid_argument, "the method or the path of the request is malformed");
   }
-  head.clear();
-  head.append(request.method).append(" ").append(target.base_path).append(request.path);
-  head.append(" HTTP/1.1\r\nHost: ").append(authority).append("\r\n");
+  std::size_t bound = kHeadFrame + request.method.size() + target.base_path.size() +
+                      request.path.size() + authority.size();
   if (request.headers != nullptr) {
-    for (std::size_t i = 0; i < request.headers->size(); ++i) {
-      auto [name, value] = (*request.headers)[i];
-      if (is_connection_field(name) || iequals(name, "host")) continue;
-      if (!valid_token(name) || !valid_field_value(value)) {
-        return fail(ErrorCode::invalid_argument, "a header of the request is malformed");
-      }
-      head.append(name).append(": ").append(value).append("\r\n");
-    }
+    bound += request.headers->text_bytes() + request.headers->size() * kFieldFrame;
   }
-  std::uint64_t size = 0;
-  for (auto part : request.body) size += part.size();
-  if (size > 0 || usually_has_body(request.method)) {
-    char digits[24];
-    auto end = std::to_chars(digits, digits + sizeof digits, size).ptr;
-    head.append("Content-Length: ").append(digits, end).append("\r\n");
-  }
-  head.append("\r\n");
-  return {};
+  bool sound = true;
+  head.resize_and_overwrite(bound, [&](char* begin, std::size_t) {
+    Cursor out{begin};
+    out.put(request.method);
+    out.put(' ');
+    out.put(target.base_path);
+    out.put(request.path);
+    out.put(" HTTP/1.1\r\nHost: ");
+    out.put(authority);
+    out.put("\r\n");
+    if (request.headers != nullptr) sound = put_fields(out, *request.headers);
+    put_length(out, request);
+    out.put("\r\n");
+    return out.size_since(begin);
+  });
+  if (sound) return {};
+  return fail(ErrorCode::invalid_argument, "a header of the request is malformed");
 }
 
 }  // namespace

@@ -124,8 +124,6 @@ class HttpConnection final : public HttpExchange,
   // http_exchange.cpp: answering
   void build_head(int status, std::string_view content_type, const Headers* more);
   void add_length(std::uint64_t length);
-  void add_fields(const Headers& fields);
-  void add_field(std::string_view name, std::string_view value);
   bool body_allowed(int status) const;
   void compress_reply(HttpReply& reply);
   Task<Result<void>> write(std::span<iovec> parts);

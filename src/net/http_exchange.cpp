@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "base/bug.hpp"
+#include "base/cursor.hpp"
 #include "base/text.hpp"
 #include "net/compression.hpp"
 #include "net/http_connection.hpp"
@@ -96,47 +97,65 @@ bool HttpConnection::body_allowed(int status) const {
   return !body_suppressed_ && status != 204 && status != 304;
 }
 
-void HttpConnection::add_field(std::string_view name, std::string_view value) {
-  out_.append(name);
-  out_.append(": ");
-  out_.append(value);
-  out_.append("\r\n");
+namespace {
+
+// Of a head, besides what is counted; of a field, besides its name and value.
+constexpr std::size_t kHeadFrame = 256, kFieldFrame = 4;
+
+void put_field(Cursor& out, std::string_view name, std::string_view value) {
+  out.put(name);
+  out.put(": ");
+  out.put(value);
+  out.put("\r\n");
 }
 
 // Fields that a handler gave: never those we manage, never one that would forge another.
-void HttpConnection::add_fields(const Headers& fields) {
+void put_fields(Cursor& out, const Headers& fields) {
   for (std::size_t i = 0; i < fields.size(); ++i) {
     auto [name, value] = fields[i];
     if (is_connection_field(name) || iequals(name, "date") || iequals(name, "x-request-id")) {
       continue;
     }
-    if (!valid_token(name) || !valid_field_value(value)) continue;
-    add_field(name, value);
+    if (valid_token(name) && valid_field_value(value)) put_field(out, name, value);
   }
 }
+
+std::size_t bytes_of(const Headers& fields) {
+  return fields.text_bytes() + fields.size() * kFieldFrame;
+}
+
+}  // namespace
 
 // All of the head but the length (or coding) and the empty line.
 void HttpConnection::build_head(int status, std::string_view content_type, const Headers* more) {
   keep_alive_ =
       parser_.keep_alive() && parser_.done() && !state_.draining.load(std::memory_order_relaxed);
   outcome_.status = status;
-  out_.assign("HTTP/1.1 ");
-  append_number(out_, static_cast<std::uint64_t>(std::clamp(status, 100, 999)));
-  out_ += ' ';
-  out_.append(reason_phrase(status));
-  out_.append("\r\n");
-  add_field("Date", shard_.impl().http_date());
-  add_field("x-request-id", request_.request_id);
-  if (!content_type.empty() && valid_field_value(content_type)) {
-    add_field("Content-Type", content_type);
-  }
-  if (!keep_alive_) {
-    out_.append("Connection: close\r\n");
-  } else if (parser_.http_1_0()) {
-    out_.append("Connection: keep-alive\r\n");
-  }
-  add_fields(extra_headers_);
-  if (more != nullptr) add_fields(*more);
+  std::string_view date = shard_.impl().http_date(), id = request_.request_id;
+  std::string_view reason = reason_phrase(status);
+  std::size_t bound = kHeadFrame + reason.size() + date.size() + id.size() + content_type.size() +
+                      bytes_of(extra_headers_) + (more == nullptr ? 0 : bytes_of(*more));
+  out_.resize_and_overwrite(bound, [&](char* begin, std::size_t) {
+    Cursor out{begin};
+    out.put("HTTP/1.1 ");
+    out.put_number(std::clamp(status, 100, 999));
+    out.put(' ');
+    out.put(reason);
+    out.put("\r\n");
+    put_field(out, "Date", date);
+    put_field(out, "x-request-id", id);
+    if (!content_type.empty() && valid_field_value(content_type)) {
+      put_field(out, "Content-Type", content_type);
+    }
+    if (!keep_alive_) {
+      out.put("Connection: close\r\n");
+    } else if (parser_.http_1_0()) {
+      out.put("Connection: keep-alive\r\n");
+    }
+    put_fields(out, extra_headers_);
+    if (more != nullptr) put_fields(out, *more);
+    return out.size_since(begin);
+  });
 }
 
 void HttpConnection::add_length(std::uint64_t length) {

@@ -1,5 +1,6 @@
 #include "net/http_parser.hpp"
 
+#include <array>
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 #include <cstring>
@@ -22,10 +23,15 @@ bool all_digits(std::string_view text) {
          std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-bool is_token_char(char c) {
-  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) return true;
-  return std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-}
+// By byte, whether it may be in a token (RFC 9110, 5.6.2).
+constexpr auto kTokenChars = [] {
+  std::array<unsigned char, 256> allowed{};
+  for (char c = 'a'; c <= 'z'; ++c) allowed[static_cast<unsigned char>(c)] = 1;
+  for (char c = 'A'; c <= 'Z'; ++c) allowed[static_cast<unsigned char>(c)] = 1;
+  for (char c = '0'; c <= '9'; ++c) allowed[static_cast<unsigned char>(c)] = 1;
+  for (char c : std::string_view("!#$%&'*+-.^_`|~")) allowed[static_cast<unsigned char>(c)] = 1;
+  return allowed;
+}();
 
 bool valid_host(std::string_view host) {
   return !host.empty() && std::all_of(host.begin(), host.end(), [](char c) {
@@ -118,15 +124,21 @@ ParseFailure describe(const BeastError& error) {
 
 }  // namespace
 
+// Both look at everything, since good ones are the rule and a loop without a way out is faster.
 bool valid_field_value(std::string_view value) {
-  return std::all_of(value.begin(), value.end(), [](char c) {
+  unsigned bad = 0;
+  for (char c : value) {
     auto byte = static_cast<unsigned char>(c);
-    return (byte >= 0x20 && byte != 0x7f) || byte == '\t';
-  });
+    bad |= static_cast<unsigned>(byte < 0x20) & static_cast<unsigned>(byte != '\t');
+    bad |= static_cast<unsigned>(byte == 0x7f);
+  }
+  return bad == 0;
 }
 
 bool valid_token(std::string_view name) {
-  return !name.empty() && std::all_of(name.begin(), name.end(), is_token_char);
+  unsigned good = 1;
+  for (char c : name) good &= kTokenChars[static_cast<unsigned char>(c)];
+  return !name.empty() && good != 0;
 }
 
 bool is_connection_field(std::string_view name) {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "base/cursor.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
 
@@ -38,21 +39,6 @@ bool is_c1_control(std::string_view sequence) {
   return sequence.size() == 2 && static_cast<unsigned char>(sequence[0]) == 0xC2 &&
          static_cast<unsigned char>(sequence[1]) < 0xA0;
 }
-
-// Writes a line into memory that is large enough for its longest form (see longest_line).
-struct Cursor {
-  char* at;
-
-  void put(char c) { *at++ = c; }
-  void put(std::string_view text) {
-    std::memcpy(at, text.data(), text.size());
-    at += text.size();
-  }
-  void put_number(std::int64_t value) {
-    fmt::format_int text(value);
-    put(std::string_view(text.data(), text.size()));
-  }
-};
 
 constexpr std::size_t kLongestEscape = 4;   // of a byte: \x1b
 constexpr std::size_t kLongestNumber = 32;  // "-2147483648.125", "-1.23457e+308"
@@ -97,10 +83,8 @@ unsigned demands_of(char c) { return kDemands[static_cast<unsigned char>(c)]; }
 // Copies, and tells what the text demands: only then is it looked at more closely.
 unsigned copy(Cursor& out, std::string_view text) {
   unsigned all = kNothing;
-  for (char c : text) {
-    all |= demands_of(c);
-    out.put(c);
-  }
+  for (char c : text) all |= demands_of(c);
+  out.put(text);
   return all;
 }
 
@@ -246,7 +230,7 @@ void append_text_line(std::string& out, std::chrono::system_clock::time_point ti
     put_text(line, record.message);
     for (const LogField& field : record.fields) {
       line.put(' ');
-      put_text(line, field.key);
+      line.put(field.key);  // our own words, unlike the values
       line.put('=');
       std::visit(TextValue{line}, field.value);
     }

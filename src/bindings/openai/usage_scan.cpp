@@ -26,6 +26,20 @@ std::string_view object_at(std::string_view text) {
   return {};
 }
 
+constexpr std::string_view kKey = R"("usage":)";
+
+// Of the key, from the end, by its last byte.
+std::size_t last_place(std::string_view document) {
+  while (document.size() >= kKey.size()) {
+    auto colon = document.rfind(kKey.back());
+    if (colon == std::string_view::npos) break;
+    document = document.substr(0, colon + 1);
+    if (document.ends_with(kKey)) return document.size() - kKey.size();
+    document.remove_suffix(1);
+  }
+  return std::string_view::npos;
+}
+
 std::uint64_t count(const simdjson::dom::element& object, std::string_view key) {
   std::uint64_t value = 0;
   return object[key].get(value) == simdjson::SUCCESS ? value : 0;
@@ -35,8 +49,7 @@ std::uint64_t count(const simdjson::dom::element& object, std::string_view key) 
 
 void scan_usage(std::string_view document, inference::Usage& usage) {
   // The object stands near the end in every known backend; reading just that spares the tree.
-  constexpr std::string_view kKey = R"("usage":)";
-  auto at = document.rfind(kKey);
+  auto at = last_place(document);
   if (at == std::string_view::npos) return;
   auto open = document.find_first_not_of(" \t\r\n", at + kKey.size());
   if (open == std::string_view::npos || document[open] != '{') return;
