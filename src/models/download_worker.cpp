@@ -97,6 +97,8 @@ net::Task<Result<void>> Download::Impl::fetch(std::optional<Piece>& piece) {
   std::uint64_t end = verdict.range.end;
   CORRAL_CO_TRY(piece, co_await accept(std::move(verdict), piece));
   if (!piece) co_return Result<void>();  // an empty file
+  // Whoever stopped it may have done so while a thread worked, which nothing interrupts.
+  if (!going()) co_return fail(ErrorCode::cancelled, "the download was stopped");
   location = answer.url == job.url ? std::string() : answer.url;
   CORRAL_CO_CHECK(co_await receive(*answer.response, *piece, end));
   learn_speed(piece->end - piece->begin, since);
@@ -206,7 +208,7 @@ net::Task<Result<void>> Download::Impl::receive(net::ClientResponse& from, Piece
   bool counted = end != 0;
   auto written = parts.clock.now();
   Result<void> result;
-  while (true) {
+  while (going()) {
     std::uint64_t limit = plan->end_of(piece.id);
     std::uint64_t next = at + buffer.size();
     if (next >= limit && counted) break;
@@ -242,6 +244,7 @@ net::Task<Result<void>> Download::Impl::receive(net::ClientResponse& from, Piece
     at += buffer.size();
   }
   if (!result) co_return result;
+  if (!going()) co_return fail(ErrorCode::cancelled, "the download was stopped");
   if (endless) {
     // The end of the answer is the end of the file.
     plan.emplace(at);

@@ -171,6 +171,7 @@ net::Task<Result<void>> Pulls::Impl::fetch_file(Pull& pull, Sources& from, Sourc
   };
   bool there = co_await net::run_blocking(parts.pool, std::move(look));
   if (there) co_return Result<void>();
+  CORRAL_CO_CHECK(still_wanted(pull));
   DownloadJob job;
   job.url = file.url;
   job.bearer = source.token();

@@ -2,6 +2,7 @@
 #include "api/admin/pull_admin.hpp"
 
 #include <gtest/gtest.h>
+#include <stdexcept>
 
 #include "api/admin/operation_admin.hpp"
 #include "base/json.hpp"
@@ -83,7 +84,11 @@ class PullAdminTest : public testing::Test {
                     method, path, body.size(), body));
     return client.read_all(20s);
   }
-  bj::value json_of(const std::string& answer) { return *json::parse(body_of(answer)); }
+  bj::value json_of(const std::string& answer) {
+    auto parsed = json::parse(body_of(answer));
+    if (!parsed) throw std::runtime_error("no JSON in: " + answer);
+    return *std::move(parsed);
+  }
 
   Loops loops_;
   sys::TempFolder folder_;
