@@ -29,12 +29,28 @@ std::string_view to_string(ModelState state) {
   return "unknown";
 }
 
+ModelTable::ModelTable(std::vector<ModelStatus> all, std::vector<std::string> left_out)
+    : models(std::move(all)), warnings(std::move(left_out)) {
+  std::ranges::sort(models, {}, &ModelStatus::name);
+  index.reserve(models.size());
+  for (std::size_t i = 0; i < models.size(); ++i) index.emplace(key_of(models[i].name), i);
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    for (const auto& alias : models[i].aliases) index.emplace(key_of(alias), i);
+  }
+}
+
+std::optional<std::size_t> ModelTable::find_exact(std::string_view name) const {
+  auto exact = std::ranges::lower_bound(models, name, {}, &ModelStatus::name);
+  if (exact == models.end() || exact->name != name) return std::nullopt;
+  return static_cast<std::size_t>(exact - models.begin());
+}
+
 const ModelStatus* Catalog::find(std::string_view name) const {
   // Names that differ in case alone are told apart when they are spelled right.
-  auto exact = std::ranges::lower_bound(models, name, {}, &ModelStatus::name);
-  if (exact != models.end() && exact->name == name) return &*exact;
-  auto it = index.find(key_of(name));
-  return it == index.end() ? nullptr : &models[it->second];
+  const auto& table = models.table();
+  if (auto exact = table.find_exact(name)) return &models[*exact];
+  auto it = table.index.find(key_of(name));
+  return it == table.index.end() ? nullptr : &models[it->second];
 }
 
 Error Catalog::unknown_model(std::string_view name) const {
@@ -59,14 +75,6 @@ Error Catalog::unknown_model(std::string_view name) const {
   }
   error.param = "model";
   return error;
-}
-
-void Catalog::finish() {
-  std::ranges::sort(models, {}, &ModelStatus::name);
-  for (std::size_t i = 0; i < models.size(); ++i) index.emplace(key_of(models[i].name), i);
-  for (std::size_t i = 0; i < models.size(); ++i) {
-    for (const auto& alias : models[i].aliases) index.emplace(key_of(alias), i);
-  }
 }
 
 ModelStatus describe_model(const models::ModelEntry& entry) {

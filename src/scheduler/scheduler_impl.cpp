@@ -106,8 +106,9 @@ void Scheduler::Impl::models_changed(models::Snapshot fresh) {
       model->unload(&gone);
     }
   }
+  table.reset();
   tell_models();
-  publish();
+  if (!table) publish();  // or did those who were told publish it with their routes?
 }
 
 void Scheduler::Impl::preload() {
@@ -128,7 +129,7 @@ void Scheduler::Impl::reload(std::shared_ptr<const config::Settings> s) {
   if (list)
     models_changed(list);
   else
-    publish();
+    publish_all();
   settle();
 }
 
@@ -144,7 +145,7 @@ void Scheduler::Impl::sweep() {
 
 void Scheduler::Impl::set_routed(std::vector<ModelStatus> models) {
   routed = std::move(models);
-  publish();
+  publish_all();
 }
 
 void Scheduler::Impl::restart(const std::string& name) {
@@ -421,41 +422,52 @@ ModelStatus Scheduler::Impl::status_of(const models::ModelEntry& entry) const {
   return status;
 }
 
-std::shared_ptr<Catalog> Scheduler::Impl::make_catalog() const {
-  auto fresh = std::make_shared<Catalog>();
-  auto add_target = [&](const std::string& name, const gateway::Target& target, bool text,
-                        bool embedding) {
-    std::vector<std::string> names = aliases_of(name);
-    names.push_back(name);
-    for (const auto& each : names) {
-      if (text) fresh->text_targets.emplace(each, target);
-      if (embedding) fresh->embedding_targets.emplace(each, target);
-    }
-  };
+// Which models there are, with none loaded.
+std::shared_ptr<const ModelTable> Scheduler::Impl::make_table() const {
+  std::vector<ModelStatus> models = routed;
   std::set<std::string_view> hidden;  // models of our own behind a route of the same name
-  for (const auto& model : routed) {
-    hidden.insert(model.name);
-    fresh->models.push_back(model);
+  for (const auto& model : routed) hidden.insert(model.name);
+  if (!list) return std::make_shared<ModelTable>(std::move(models), std::vector<std::string>{});
+  models.reserve(models.size() + list->entries().size());
+  for (const auto& entry : list->entries()) {
+    if (entry.state == models::ModelState::incomplete || hidden.contains(entry.name)) continue;
+    models.push_back(describe_model(entry));
+    models.back().aliases = aliases_of(entry.name);
   }
-  if (list) {
-    fresh->warnings = list->warnings();
-    for (const auto& entry : list->entries()) {
-      if (entry.state == models::ModelState::incomplete || hidden.contains(entry.name)) continue;
-      fresh->models.push_back(status_of(entry));
-    }
-  }
+  return std::make_shared<ModelTable>(std::move(models), list->warnings());
+}
+
+// What is deployed lies over the table: only this is made anew when one of them changes.
+std::shared_ptr<Catalog> Scheduler::Impl::make_catalog() const {
+  auto fresh = std::make_shared<Catalog>(table);
+  auto add_target = [&](const std::string& name, const gateway::Target& target, bool embedding) {
+    auto& targets = embedding ? fresh->embedding_targets : fresh->text_targets;
+    for (const auto& each : aliases_of(name)) targets.emplace(each, target);
+    targets.emplace(name, target);
+  };
   for (const auto& [key, model] : deployed) {
+    auto at = table->find_exact(key.first);
+    const auto* entry = list ? list->find_exact(key.first) : nullptr;
+    if (at && entry != nullptr && table->models[*at].source == ModelSource::file) {
+      fresh->models.change(*at, status_of(*entry));
+    }
     if (model->endpoint() == nullptr) continue;
     bool embedding = key.second == engines::Purpose::embedding;
-    add_target(key.first, {model->endpoint(), key.first}, !embedding, embedding);
+    add_target(key.first, {model->endpoint(), key.first}, embedding);
   }
-  fresh->finish();
   return fresh;
 }
 
 void Scheduler::Impl::publish() {
+  if (!table) table = make_table();
   current = make_catalog();
   catalog.publish(current);
+}
+
+// Models, their aliases, or the names that routes answer are others now.
+void Scheduler::Impl::publish_all() {
+  table.reset();
+  publish();
 }
 
 }  // namespace corral::scheduler

@@ -42,6 +42,7 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   std::vector<InstanceStatus> instances();
   InstanceStatus instance_status(const DeployedModel& model);
   void publish();
+  void publish_all();
 
   Result<DeployedModel*> deployment(const models::ModelEntry& entry, engines::Purpose purpose);
   Result<models::StartPlan> plan_for(const models::ModelEntry& entry,
@@ -52,6 +53,7 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   const config::ModelSettings* settings_of(const std::string& model) const;
   std::vector<std::string> aliases_of(const std::string& model) const;
   ModelStatus status_of(const models::ModelEntry& entry) const;
+  std::shared_ptr<const ModelTable> make_table() const;
   std::shared_ptr<Catalog> make_catalog() const;
 
   // scheduler_placement.cpp
@@ -81,7 +83,8 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
 
   SchedulerParts parts;
   std::shared_ptr<const config::Settings> settings;
-  std::shared_ptr<const Catalog> current;  // what was published last
+  std::shared_ptr<const ModelTable> table;  // null: to be made anew
+  std::shared_ptr<const Catalog> current;   // what was published last
   net::Snapshot<Catalog> catalog;
   models::Snapshot list;
   std::vector<models::Accelerator> accelerators;  // those that the engine can use

@@ -155,7 +155,7 @@ net::Task<void> AdminSurface::models(Call& call) {
     list.push_back(describe(*at));
   }
   bj::array warnings;
-  for (const auto& warning : catalog->warnings) warnings.emplace_back(warning);
+  for (const auto& warning : catalog->warnings()) warnings.emplace_back(warning);
   (void)co_await call.exchange.reply(json_reply(bj::object{{"models", std::move(list)},
                                                            {"next", std::move(next)},
                                                            {"total", models.size()},

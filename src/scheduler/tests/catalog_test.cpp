@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace corral::scheduler {
 namespace {
 
@@ -15,10 +17,7 @@ ModelStatus model(std::string name, std::vector<std::string> aliases = {},
 }
 
 Catalog catalog(std::vector<ModelStatus> models) {
-  Catalog result;
-  result.models = std::move(models);
-  result.finish();
-  return result;
+  return Catalog(std::make_shared<const ModelTable>(std::move(models), std::vector<std::string>{}));
 }
 
 std::string found(const Catalog& catalog, std::string_view name) {
@@ -53,6 +52,23 @@ TEST(Catalog, IsSortedByName) {
   auto all = catalog({model("c"), model("a"), model("b")});
   EXPECT_EQ(all.models[0].name, "a");
   EXPECT_EQ(all.models[2].name, "c");
+}
+
+TEST(Catalog, WhatChangesLiesOverTheTable) {
+  auto before = catalog({model("b"), model("a", {"first"}), model("c")});
+  Catalog after = before;
+  after.models.change(0, model("a", {"first"}, ModelState::ready));
+  EXPECT_EQ(after.find("FIRST")->state, ModelState::ready);
+  EXPECT_EQ(before.find("first")->state, ModelState::unloaded);
+  EXPECT_EQ(after.find("b"), before.find("b")) << "the others are the very same";
+  std::string states;
+  for (const auto& each : after.models)
+    states += each.name + " " + std::string(to_string(each.state)) + ", ";
+  EXPECT_EQ(states, "a ready, b unloaded, c unloaded, ");
+  auto it = std::ranges::upper_bound(after.models, "a", {}, &ModelStatus::name);
+  EXPECT_EQ(it->name, "b");
+  EXPECT_EQ(after.models.end() - it, 2);
+  EXPECT_EQ(it[1].name, "c");
 }
 
 TEST(Catalog, AnUnknownModelGetsAHint) {

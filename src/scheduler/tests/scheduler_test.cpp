@@ -179,6 +179,27 @@ TEST(SchedulerModels, LateAliasesHoldAfterAReload) {
   EXPECT_EQ(world.catalog()->find("nick")->name, "tiny");
 }
 
+TEST(SchedulerModels, AChangeOfOneSharesAllThatIsKnownOfTheOthers) {
+  World world;
+  world.put_model("tiny");
+  world.put_model("other");
+  world.start();
+  auto before = world.catalog();
+  ASSERT_TRUE(world.ensure("tiny"));
+  ASSERT_TRUE(eventually([&] { return world.in_state("tiny", ModelState::ready); }, kPatience));
+  auto loaded = world.catalog();
+  EXPECT_NE(loaded, before);
+  EXPECT_EQ(&loaded->models.table(), &before->models.table());
+  EXPECT_EQ(loaded->find("other"), before->find("other"));
+  EXPECT_EQ(before->find("tiny")->state, ModelState::unloaded);
+  ASSERT_TRUE(world.unload("tiny"));
+  ASSERT_TRUE(eventually([&] { return world.in_state("tiny", ModelState::unloaded); }, kPatience));
+  EXPECT_EQ(&world.catalog()->models.table(), &before->models.table());
+  world.set_routed({routed("public", "far")});
+  EXPECT_NE(&world.catalog()->models.table(), &before->models.table());
+  EXPECT_NE(world.catalog()->find("public"), nullptr);
+}
+
 TEST(SchedulerFolder, FilesComeAndGo) {
   World world;
   world.start();
