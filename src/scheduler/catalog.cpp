@@ -29,6 +29,21 @@ std::string_view to_string(ModelState state) {
   return "unknown";
 }
 
+const gateway::Target& TargetSet::least_busy() const {
+  // Compared as fractions: taken / capacity.
+  auto busier = [](const gateway::Endpoint& a, const gateway::Endpoint& b) {
+    auto left = std::uint64_t{a.in_flight()} * b.capacity();
+    auto right = std::uint64_t{b.in_flight()} * a.capacity();
+    return left > right;
+  };
+  const gateway::Target* best = &first_;
+  for (const auto& each : more_) {
+    if (each.endpoint->closed()) continue;
+    if (best->endpoint->closed() || busier(*best->endpoint, *each.endpoint)) best = &each;
+  }
+  return *best;
+}
+
 const ModelStatus* Catalog::find(std::string_view name) const {
   // Names that differ in case alone are told apart when they are spelled right.
   auto exact = std::ranges::lower_bound(models, name, {}, &ModelStatus::name);

@@ -63,7 +63,7 @@ net::Task<void> Scheduler::stop() { co_await impl_->stop(); }
 gateway::Target Scheduler::ready(const ModelName& model, inference::Operation operation) const {
   const auto& targets = impl_->catalog.local()->targets(operation);
   auto it = targets.find(model.str());
-  return it == targets.end() ? gateway::Target{} : it->second;
+  return it == targets.end() ? gateway::Target{} : it->second.choose();
 }
 
 net::Task<Result<gateway::Target>> Scheduler::ensure(ModelName model,

@@ -1,8 +1,9 @@
 // Owns the models that can be served here: finds them in the model folder, starts an engine for the
 // first request, stops it when idle, restarts it after a crash.
 //
-// Each (model, purpose) is one deployment with one instance. Embeddings run in an instance of their
-// own, since the engine pools differently; the weights are shared by mmap.
+// Each (model, purpose) is one deployment with one instance, or several (scheduler_replicas.cpp).
+// Embeddings run in an instance of their own, since the engine pools differently; the weights are
+// shared by mmap.
 // Thread rule: `ready`, `ensure`, `catalog` and the admin calls may be used on any shard; all state
 // that decides lives on the control shard. Lifecycle: construct, start() on control, stop().
 #pragma once
@@ -58,8 +59,9 @@ struct ModelDetails {
 
 struct InstanceStatus {
   std::string model;
-  std::string purpose;  // chat | embedding
-  std::string state;    // of its engine; or `waiting` for room
+  std::string purpose;   // chat | embedding
+  unsigned replica = 1;  // which of the deployment's instances, from 1
+  std::string state;     // of its engine; or `waiting` for room
   std::string device;
   std::uint64_t reserved_bytes = 0;  // what is counted for it
   std::string waits_because;         // why callers wait for it

@@ -77,11 +77,12 @@ TEST(Catalog, HostileNamesAreCutInTheMessage) {
 
 TEST(Catalog, TargetsByOperation) {
   Catalog all;
-  all.text_targets["a"] = {nullptr, "text"};
-  all.embedding_targets["a"] = {nullptr, "embedding"};
-  EXPECT_EQ(all.targets(inference::Operation::chat).at("a").backend_model, "text");
-  EXPECT_EQ(all.targets(inference::Operation::completion).at("a").backend_model, "text");
-  EXPECT_EQ(all.targets(inference::Operation::embedding).at("a").backend_model, "embedding");
+  all.text_targets.emplace("a", gateway::Target{nullptr, "text"});
+  all.embedding_targets.emplace("a", gateway::Target{nullptr, "embedding"});
+  EXPECT_EQ(all.targets(inference::Operation::chat).at("a").model(), "text");
+  EXPECT_EQ(all.targets(inference::Operation::completion).at("a").model(), "text");
+  EXPECT_EQ(all.targets(inference::Operation::embedding).at("a").choose().backend_model,
+            "embedding");
 }
 
 TEST(Catalog, DescribesAFile) {
