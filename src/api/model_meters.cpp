@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "net/shard.hpp"
 
 namespace corral::api {
@@ -60,7 +62,7 @@ struct ModelMeters::Meters {
 };
 
 ModelMeters::ModelMeters(telemetry::Metrics& metrics, std::size_t shards)
-    : metrics_(metrics), by_shard_(shards) {}
+    : metrics_(metrics), by_shard_(shards), demands_(shards) {}
 
 ModelMeters::~ModelMeters() = default;
 
@@ -91,6 +93,7 @@ void ModelMeters::record(std::string_view surface, const CallNotes& notes, int s
     meters.use.requests += 1;
     meters.use.prompt_tokens += notes.usage.prompt_tokens;
     meters.use.completion_tokens += notes.usage.completion_tokens;
+    note_demand(notes);
   }
   meters.duration.observe(seconds);
   meters.waited.observe(seconds_of(notes.waited));
@@ -107,6 +110,50 @@ void ModelMeters::record(std::string_view surface, const CallNotes& notes, int s
       meters.speed.observe(static_cast<double>(notes.usage.completion_tokens - 1) / span);
     }
   }
+}
+
+// What a request suffered from the model being loaded is no reason for another instance.
+void ModelMeters::note_demand(const CallNotes& notes) {
+  scheduler::ModelDemand seen;
+  seen.requests = 1;
+  seen.queued = notes.queued;
+  if (notes.first_token) {
+    auto loading = std::max(notes.waited - notes.queued, std::chrono::nanoseconds(0));
+    seen.first_tokens = 1;
+    seen.to_first = std::max(*notes.first_token - loading, std::chrono::nanoseconds(0));
+  }
+  if (notes.generating && notes.usage.completion_tokens > 1) {
+    seen.tokens = notes.usage.completion_tokens - 1;
+    seen.generating = *notes.generating;
+  }
+  auto& demands = demands_[net::Shard::current()->index()];
+  const bool embedding = *notes.operation == inference::Operation::embedding;
+  thread_local std::string key;
+  key.assign(notes.model);
+  if (embedding) key += '\n';
+  std::lock_guard lock(demands.mutex);
+  auto [it, fresh] = demands.by_model.try_emplace(key);
+  if (fresh) {
+    it->second.model = notes.model;
+    it->second.embedding = embedding;
+  }
+  it->second.add(seen);
+}
+
+std::vector<scheduler::ModelDemand> ModelMeters::take_demand() {
+  std::unordered_map<std::string, scheduler::ModelDemand> all;
+  for (auto& demands : demands_) {
+    std::lock_guard lock(demands.mutex);
+    for (auto& [key, demand] : demands.by_model) {
+      auto [it, fresh] = all.try_emplace(key, demand);
+      if (!fresh) it->second.add(demand);
+    }
+    demands.by_model.clear();
+  }
+  std::vector<scheduler::ModelDemand> taken;
+  taken.reserve(all.size());
+  for (auto& [key, demand] : all) taken.push_back(std::move(demand));
+  return taken;
 }
 
 std::vector<models::ModelUse> ModelMeters::take_usage() {

@@ -249,7 +249,9 @@ net::Task<Result<Placement>> Flight::place() {
       continue;
     }
     place.return_unused();
+    auto joined = SteadyClock::now();
     CORRAL_CO_TRY(auto granted, co_await wait_in_queue(standing != Standing::none_alive));
+    queued_ += SteadyClock::now() - joined;
     if (!granted) continue;
     waited_ += SteadyClock::now() - from;
     co_return std::move(granted);
@@ -499,6 +501,7 @@ net::Task<Result<void>> Flight::run(Dispatched& result) {
       result.route = route_;
       result.matched = matched_;
       result.waited = waited_;
+      result.queued = queued_;
       result.queued_at = queued_at_;
       result.attempts = attempts_;
       co_return tried;

@@ -82,6 +82,7 @@ class Flight {
   std::optional<PrefixKeys> prefix_;
   std::vector<std::uint64_t> holders_;
   std::chrono::nanoseconds waited_{0};
+  std::chrono::nanoseconds queued_{0};
   std::size_t queued_at_ = 0;
   unsigned attempts_ = 0;
 };

@@ -108,4 +108,12 @@ net::Task<std::vector<InstanceStatus>> Scheduler::instances() {
   co_return std::move(*result);
 }
 
+net::Task<ScalingStatus> Scheduler::scaling() {
+  auto slot = net::OneShot<ScalingStatus>::create();
+  impl_->parts.shards.control().post(
+      [impl = impl_, slot] { slot->fulfil(impl->scaling_status()); });
+  auto result = co_await slot->wait_uncancellable();
+  co_return std::move(*result);
+}
+
 }  // namespace corral::scheduler

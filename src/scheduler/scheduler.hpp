@@ -23,6 +23,8 @@
 #include "models/served_models.hpp"
 #include "net/shard.hpp"
 #include "scheduler/catalog.hpp"
+#include "scheduler/demand.hpp"
+#include "scheduler/scaling_status.hpp"
 #include "sys/clock.hpp"
 #include "sys/files.hpp"
 #include "sys/process.hpp"
@@ -93,6 +95,10 @@ struct SchedulerParts {
   std::function<void(std::vector<gateway::LocalModel>)> local_models;
   models::ModelIndex* model_index = nullptr;      // what is known of the models folder's files
   models::ServedModels* served_models = nullptr;  // puts the catalog's models beside them
+  // What requests met with since it was asked last, and how long one who joins the queue now waits;
+  // for changing the number of instances.
+  std::function<std::vector<ModelDemand>()> demand;
+  std::function<std::optional<std::chrono::milliseconds>(const std::string& model)> queue_wait;
 };
 
 class Scheduler final : public gateway::EndpointSource {
@@ -125,6 +131,7 @@ class Scheduler final : public gateway::EndpointSource {
   // Ends when its engines have ended.
   net::Task<Result<void>> unload(std::string model);
   net::Task<std::vector<InstanceStatus>> instances();
+  net::Task<ScalingStatus> scaling();
 
  private:
   struct Impl;

@@ -60,6 +60,7 @@ Scheduler::Impl::Impl(SchedulerParts p, std::shared_ptr<const config::Settings> 
       settings(std::move(s)),
       current(std::make_shared<const Catalog>()),
       catalog(parts.shards, current),
+      scaling(parts.metrics, parts.log, parts.clock),
       leases(leases_of(*settings)),
       meters{
           parts.metrics.counter("corral_evictions_total", "Models unloaded to make room."),
@@ -138,6 +139,7 @@ void Scheduler::Impl::sweep() {
     model->sweep(when_idle(*model));
     learn(*model);
   }
+  scale();
   keep_replicas();
   expire();
   settle();

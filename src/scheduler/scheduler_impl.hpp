@@ -16,6 +16,7 @@
 #include "scheduler/core/placement.hpp"
 #include "scheduler/deployed_model.hpp"
 #include "scheduler/model_watch.hpp"
+#include "scheduler/scaling.hpp"
 #include "scheduler/scheduler.hpp"
 
 namespace corral::scheduler {
@@ -81,6 +82,11 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   void keep_replicas(const Key& first, unsigned& wanted);
   bool add_replica(const Key& first);
 
+  // scaling.cpp
+  ScaleSample sample_of(const Key& first, unsigned wanted) const;
+  void scale();
+  ScalingStatus scaling_status();
+
   // scheduler_placement.cpp
   std::uint64_t leased(const std::string& device) const;
   models::Machine machine() const;
@@ -117,6 +123,7 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   std::map<Key, std::unique_ptr<DeployedModel>> deployed;
   std::map<Key, unsigned> groups;  // deployments that may have several: how many are wanted
   std::unique_ptr<ModelWatch> watch;
+  Scaling scaling;
   bool stopping = false;
   bool ended = false;
 
