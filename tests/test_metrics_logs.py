@@ -26,15 +26,19 @@ def families(text):
     return [f"{types[name]} {name}{{{','.join(sorted(labels.get(name, ())))}}}" for name in sorted(types)]
 
 
-# One endpoint that nobody answers at; its breaker opens at once, so that all families have a series.
-DEAD = """
+# One endpoint that nobody answers at, whose breaker opens at once, and a model with two engines: so all families
+# have a series.
+DEAD = f"""
+models:
+  settings:
+    {MODEL}: {{min_replicas: 2, max_replicas: 2}}
 gateway:
-  breaker: {failures: 1}
-  health: {probe_interval: 0s}
+  breaker: {{failures: 1}}
+  health: {{probe_interval: 0s}}
 endpoints:
-  - {name: dead, binding: openai, url: 'http://127.0.0.1:1', models: [dead]}
+  - {{name: dead, binding: openai, url: 'http://127.0.0.1:1', models: [dead]}}
 routes:
-  - {name: gone, tries: 1, targets: [{endpoint: dead, model: dead}]}
+  - {{name: gone, tries: 1, targets: [{{endpoint: dead, model: dead}}]}}
 """
 
 
@@ -45,6 +49,7 @@ def test_all_metric_names_stand_in_the_golden_file(fresh):
     assert server.chat(model="gone").status_code in (502, 503)
     wait_until(lambda: server.metric("corral_breaker_transitions_total", endpoint="dead", to="open") == 1
                and server.metric("corral_route_requests_total", route="gone") == 1, 5, "what is measured each second")
+    wait_until(lambda: server.metric("corral_replicas", state="ready") == 2, 30, "both engines")
     found = families(server.get("/metrics").text)
     assert found == GOLDEN.read_text().split("\n")[:-1], "the names are an interface: change the file knowingly"
 

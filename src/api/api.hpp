@@ -41,6 +41,8 @@ class Api {
   const std::shared_ptr<const Gate>& gate() const { return gate_.local(); }
   // Of the calling shard, since it was asked last.
   std::vector<models::ModelUse> take_usage() { return model_meters_.take_usage(); }
+  // What requests met with since it was asked last. Any thread.
+  std::vector<scheduler::ModelDemand> take_demand() { return model_meters_.take_demand(); }
 
  private:
   struct RouteMeters;

@@ -19,6 +19,7 @@ struct CallNotes {
   std::optional<inference::Operation> operation;
   inference::Usage usage;
   std::chrono::nanoseconds waited{0};                   // for a model and a place at it
+  std::chrono::nanoseconds queued{0};                   // of that: for a place
   std::chrono::nanoseconds upstream{0};                 // from sending to the backend's first byte
   std::optional<std::chrono::nanoseconds> first_token;  // since the request began
   std::optional<std::chrono::nanoseconds> generating;   // from first token to the end

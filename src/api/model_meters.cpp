@@ -1,6 +1,9 @@
 #include "api/model_meters.hpp"
 
 #include <fmt/core.h>
+
+#include <algorithm>
+#include <mutex>
 #include <unordered_map>
 
 #include "net/shard.hpp"
@@ -10,6 +13,23 @@ namespace {
 
 double seconds_of(std::chrono::nanoseconds value) {
   return static_cast<double>(value.count()) / 1e9;
+}
+
+// What a request suffered from the model being loaded is no reason for another instance.
+scheduler::ModelDemand demand_of(const CallNotes& notes) {
+  scheduler::ModelDemand seen;
+  seen.requests = 1;
+  seen.queued = notes.queued;
+  if (notes.first_token) {
+    auto loading = std::max(notes.waited - notes.queued, std::chrono::nanoseconds(0));
+    seen.first_tokens = 1;
+    seen.to_first = std::max(*notes.first_token - loading, std::chrono::nanoseconds(0));
+  }
+  if (notes.generating && notes.usage.completion_tokens > 1) {
+    seen.tokens = notes.usage.completion_tokens - 1;
+    seen.generating = *notes.generating;
+  }
+  return seen;
 }
 
 const std::vector<double>& speed_buckets() {
@@ -23,7 +43,8 @@ struct ModelMeters::Meters {
   telemetry::Counter ok, client_error, server_error;
   telemetry::Counter prompt_tokens, completion_tokens;
   telemetry::Histogram duration, first_token, speed, waited;
-  models::ModelUse use;  // not yet taken; plain numbers, since the shard alone sees them
+  models::ModelUse use;           // not yet taken; plain numbers, since the shard alone sees them
+  scheduler::ModelDemand demand;  // likewise, under the table's lock
 
   Meters(telemetry::Metrics& m, const std::string& surface, const std::string& operation,
          const std::string& model)
@@ -61,6 +82,7 @@ struct ModelMeters::Meters {
 };
 
 struct ModelMeters::Table {
+  std::mutex mutex;  // of the demands, which others take, and of putting more into `all`
   std::unordered_map<std::string, std::unique_ptr<Meters>> all;
   // Those of the last request, since the next one is likely to be of the same kind.
   std::string_view surface, operation;  // of static texts
@@ -85,6 +107,9 @@ ModelMeters::Meters& ModelMeters::find(std::string_view surface, const CallNotes
   if (it == table.all.end()) {
     auto meters = std::make_unique<Meters>(metrics_, std::string(surface), std::string(operation),
                                            notes.model);
+    meters->demand.model = notes.model;
+    meters->demand.embedding = *notes.operation == inference::Operation::embedding;
+    std::lock_guard lock(table.mutex);
     it = table.all.emplace(key, std::move(meters)).first;
   }
   table.surface = surface;
@@ -106,6 +131,8 @@ void ModelMeters::record(std::string_view surface, const CallNotes& notes, int s
     meters.use.requests += 1;
     meters.use.prompt_tokens += notes.usage.prompt_tokens;
     meters.use.completion_tokens += notes.usage.completion_tokens;
+    std::lock_guard lock(by_shard_[net::Shard::current()->index()].mutex);
+    meters.demand.add(demand_of(notes));
   }
   meters.duration.observe(seconds);
   meters.waited.observe(seconds_of(notes.waited));
@@ -122,6 +149,24 @@ void ModelMeters::record(std::string_view surface, const CallNotes& notes, int s
       meters.speed.observe(static_cast<double>(notes.usage.completion_tokens - 1) / span);
     }
   }
+}
+
+std::vector<scheduler::ModelDemand> ModelMeters::take_demand() {
+  std::unordered_map<std::string, scheduler::ModelDemand> all;
+  for (auto& table : by_shard_) {
+    std::lock_guard lock(table.mutex);
+    for (auto& [key, meters] : table.all) {
+      auto& demand = meters->demand;
+      if (demand.requests == 0) continue;
+      auto [it, fresh] = all.try_emplace(demand.model + (demand.embedding ? "\n" : ""), demand);
+      if (!fresh) it->second.add(demand);
+      demand = {.model = demand.model, .embedding = demand.embedding};
+    }
+  }
+  std::vector<scheduler::ModelDemand> taken;
+  taken.reserve(all.size());
+  for (auto& [key, demand] : all) taken.push_back(std::move(demand));
+  return taken;
 }
 
 std::vector<models::ModelUse> ModelMeters::take_usage() {

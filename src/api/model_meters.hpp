@@ -1,5 +1,5 @@
 // Metrics of model requests: handles found once a (surface, operation, model) and kept by each
-// shard. Thread rule: `record` on a serving shard; each shard has its own table.
+// shard. Thread rule: `record` and `take_usage` on a serving shard; each has its own table.
 #pragma once
 
 #include <memory>
@@ -8,6 +8,7 @@
 
 #include "api/call.hpp"
 #include "models/usage_history.hpp"
+#include "scheduler/demand.hpp"
 #include "telemetry/metrics.hpp"
 
 namespace corral::api {
@@ -22,6 +23,9 @@ class ModelMeters {
 
   // What the calling shard has counted of answered requests since it was asked last.
   std::vector<models::ModelUse> take_usage();
+
+  // What all shards have seen since it was asked last. Any thread.
+  std::vector<scheduler::ModelDemand> take_demand();
 
  private:
   struct Meters;

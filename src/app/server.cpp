@@ -110,6 +110,12 @@ void Server::make_gateway() {
     auto match = dispatcher_->routing()->find(model);
     return match.route == nullptr ? 0 : match.route->state->queue().waiting();
   };
+  parts.queue_wait = [this](const std::string& model) -> std::optional<std::chrono::milliseconds> {
+    auto match = dispatcher_->routing()->find(model);
+    if (match.route == nullptr) return std::nullopt;
+    return match.route->state->queue().wait_of_newcomer(std::chrono::steady_clock::now());
+  };
+  parts.demand = [this] { return api_->take_demand(); };
   parts.model_index = &models_.index();
   parts.served_models = &models_.served();
   scheduler_ = std::make_unique<scheduler::Scheduler>(std::move(parts), settings_);

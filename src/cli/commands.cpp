@@ -107,10 +107,14 @@ std::string render_instances(std::string_view body, sys::Wall now, const Paint& 
                {"RESTARTS", Align::right}});
   std::string reasons;
   for (const json::value& instance : list_of(document, "instances")) {
+    // The first one is called like the model: most have no others.
+    auto replica = count_of(instance, "replica").value_or(1);
+    std::string name(text_of(instance, "model"));
+    if (replica > 1) name += fmt::format(" ({})", replica);
     std::string_view state = text_of(instance, "state");
     auto unload = parse_rfc3339(text_of(instance, "idle_unload_at"));
     auto cpu = number_of(instance, "cpu_seconds");
-    table.add({{std::string(text_of(instance, "model"))},
+    table.add({{std::move(name)},
                {std::string(text_of(instance, "purpose"))},
                {std::string(state), tone_of(state)},
                {number_text(instance, "pid")},

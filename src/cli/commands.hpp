@@ -30,6 +30,8 @@ struct Context {
 
 Outcome<void> list_models(Context& context, const Options& options);
 Outcome<void> list_instances(Context& context, const Options& options);
+Outcome<void> show_scaling(Context& context, const Options& options);
+std::string render_scaling(std::string_view body, sys::Wall now, const Paint& paint);
 Outcome<void> show_model(Context& context, const Options& options);
 // The plan in a model's description: how the model would be started, and why.
 Outcome<void> show_plan(Context& context, const Options& options, std::string_view model);

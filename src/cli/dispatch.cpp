@@ -45,6 +45,7 @@ bool is_local(std::string_view url) {
 Outcome<void> run_with_server(const Options& options, Context& context, Surroundings& around) {
   if (options.command == "list") return list_models(context, options);
   if (options.command == "ps") return list_instances(context, options);
+  if (options.command == "scaling") return show_scaling(context, options);
   if (options.command == "show") return show_model(context, options);
   if (options.command == "stop") return stop_model(context, options);
   if (is_catalog_command(options.command)) return catalog_command(context, options);

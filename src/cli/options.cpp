@@ -283,6 +283,7 @@ void add_others(CLI::App& app, Options& out) {
   list->add_option("--search", out.search, "Only those whose name holds this text")
       ->type_name("TEXT");
   app.add_subcommand("ps", "Show the engines that run now");
+  app.add_subcommand("scaling", "Show which models have several engines, and what changed that");
   CLI::App* show = app.add_subcommand("show", "Show one model in full");
   add_model(*show, out);
   show->add_flag("--plan", out.plan, "How it would be started on this machine, and why");

@@ -217,6 +217,7 @@ Outcome<std::string> ServerApi::operation(std::string_view id) {
   return call("GET", "/admin/v1/operations/" + encode_segment(id));
 }
 Outcome<std::string> ServerApi::instances() { return call("GET", "/admin/v1/instances"); }
+Outcome<std::string> ServerApi::scaling() { return call("GET", "/admin/v1/scaling"); }
 
 Outcome<std::string> ServerApi::resources(Resource kind) {
   return call("GET", resource_path(kind));

@@ -77,6 +77,7 @@ class ServerApi {
   Outcome<std::string> load(std::string_view name);
   Outcome<std::string> unload(std::string_view name);
   Outcome<std::string> instances();
+  Outcome<std::string> scaling();
   Outcome<std::string> operation(std::string_view id);
   Outcome<std::string> resources(Resource kind);
   Outcome<std::string> resource(Resource kind, std::string_view name);

@@ -48,6 +48,7 @@ struct Dispatched {
   std::string matched;  // what the '*' of the route's name stood for
   std::vector<std::shared_ptr<TargetState>> broke_off;  // targets that began this answer before
   std::chrono::nanoseconds waited{0};                   // for the model and a place
+  std::chrono::nanoseconds queued{0};                   // of that: for a place
   std::chrono::nanoseconds opened{0};                   // from sending to the backend's first byte
   std::size_t queued_at = 0;  // its first position in the queue; 0: it did not wait
   unsigned attempts = 0;

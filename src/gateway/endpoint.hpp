@@ -53,6 +53,7 @@ struct EndpointOptions {
   std::size_t capacity = 1;
   bool managed = false;  // an instance of ours, which may be gone and come back elsewhere
   std::function<void()> place_freed;  // called after a place became free, on any thread
+  bool spared = false;  // others answer for it: it is left out when it fails a few times in a row
 };
 
 class Endpoint : public std::enable_shared_from_this<Endpoint> {
@@ -76,6 +77,15 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   bool closed() const { return closed_.load(std::memory_order_relaxed); }
   EndpointLoad load() const;
   std::uint32_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+  // How many requests failed in a row, through no fault of theirs.
+  unsigned failures() const { return failures_.load(std::memory_order_relaxed); }
+  unsigned failed() { return failures_.fetch_add(1, std::memory_order_relaxed) + 1; }
+  void answered() {
+    if (failures() != 0) failures_.store(0, std::memory_order_relaxed);
+  }
+  // It failed too often in a row to get more requests.
+  static constexpr unsigned kFailuresOfSpared = 3;
+  bool failing() const { return options_.spared && failures() >= kFailuresOfSpared; }
   std::uint32_t capacity() const { return static_cast<std::uint32_t>(options_.capacity); }
 
   // What the health checks say: a down endpoint gets no requests; one that comes back gets only a
@@ -94,6 +104,7 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   EndpointOptions options_;
   // Mirrors for those who choose among many without a lock.
   std::atomic<std::uint32_t> in_flight_{0};
+  std::atomic<unsigned> failures_{0};
   std::atomic<bool> closed_{false};
   std::atomic<bool> up_{true};
   std::atomic<double> share_{1.0};

@@ -249,7 +249,9 @@ net::Task<Result<Placement>> Flight::place() {
       continue;
     }
     place.return_unused();
+    auto joined = SteadyClock::now();
     CORRAL_CO_TRY(auto granted, co_await wait_in_queue(standing != Standing::none_alive));
+    queued_ += SteadyClock::now() - joined;
     if (!granted) continue;
     waited_ += SteadyClock::now() - from;
     co_return std::move(granted);
@@ -332,9 +334,13 @@ Outcome Flight::outcome_here(const Error& error) const {
 void Flight::note_failure(Placement& place, const Error& error, Time begun) {
   Outcome outcome = outcome_here(error);
   Endpoint& endpoint = place.endpoint();
+  failed_ = &endpoint;
   auto now = SteadyClock::now();
-  if (endpoint.managed() && outcome == Outcome::connect_error) {
-    // Its process ended; the scheduler starts it anew, and knows when it is well.
+  const bool ended = endpoint.managed() && outcome == Outcome::connect_error;
+  if (endpoint.managed() && !ended && counts_against_endpoint(outcome)) endpoint.failed();
+  // Its process ended, or others are well and share its breaker; the scheduler starts it anew, and
+  // knows when it is well.
+  if (ended || (endpoint.failing() && counts_against_endpoint(outcome))) {
     endpoint.close();
     outcome = Outcome::cancelled;
   }
@@ -372,6 +378,7 @@ net::Task<Result<void>> Flight::attempt(Placement place, inference::Request& req
     co_return std::unexpected(std::move(prepared).error());
   }
   result.opened = now - begun;
+  place.endpoint().answered();
   place.state()->observe(result.opened, now);
   route_->state->observe_first_byte(result.opened, now);
   if (prefix_) route_->state->prefix_served(*prefix_, place.state()->id());
@@ -388,6 +395,7 @@ net::Task<Result<void>> Flight::after_failure(Error error) {
   failed.now = SteadyClock::now();
   failed.deadline = deadline_;
   failed.random = static_cast<std::uint64_t>(failed.now.time_since_epoch().count());
+  keep_siblings();
   bool elsewhere = another_alive(failed.now);
   if (failed.outcome == Outcome::lacking && !elsewhere) {
     co_return std::unexpected(nobody_has_it(std::move(error), failed.now));
@@ -457,6 +465,15 @@ bool Flight::another_alive(Time now) {
   return false;
 }
 
+// Of a model with several instances only the one that failed was tried.
+void Flight::keep_siblings() {
+  std::erase_if(tried_, [&](const ActiveTarget* target) {
+    if (!target->local()) return false;
+    auto endpoint = local(*target).endpoint;
+    return endpoint != nullptr && endpoint.get() != failed_ && !endpoint->closed();
+  });
+}
+
 void Flight::leave_out(const TargetState& state) {
   for (const auto& group : route_->groups) {
     for (const auto& target : group->targets()) {
@@ -484,6 +501,7 @@ net::Task<Result<void>> Flight::run(Dispatched& result) {
       result.route = route_;
       result.matched = matched_;
       result.waited = waited_;
+      result.queued = queued_;
       result.queued_at = queued_at_;
       result.attempts = attempts_;
       co_return tried;

@@ -56,6 +56,7 @@ class Flight {
   net::Task<Result<void>> after_failure(Error error);
   Error last_words(Error error, Time now);
   bool another_alive(Time now);
+  void keep_siblings();
   void note_failure(Placement& place, const Error& error, Time begun);
   Outcome outcome_here(const Error& error) const;
   Error nobody_has_it(Error error, Time now);
@@ -76,10 +77,12 @@ class Flight {
   Time begun_;
   Time deadline_;  // of the whole answer
   std::vector<const ActiveTarget*> tried_;
+  const Endpoint* failed_ = nullptr;  // the last one; only to be compared
   std::optional<Error> last_error_;
   std::optional<PrefixKeys> prefix_;
   std::vector<std::uint64_t> holders_;
   std::chrono::nanoseconds waited_{0};
+  std::chrono::nanoseconds queued_{0};
   std::size_t queued_at_ = 0;
   unsigned attempts_ = 0;
 };

@@ -45,6 +45,21 @@ std::optional<std::size_t> ModelTable::find_exact(std::string_view name) const {
   return static_cast<std::size_t>(exact - models.begin());
 }
 
+const gateway::Target& TargetSet::least_busy() const {
+  // Compared as fractions: taken / capacity.
+  auto busier = [](const gateway::Endpoint& a, const gateway::Endpoint& b) {
+    auto left = std::uint64_t{a.in_flight()} * b.capacity();
+    auto right = std::uint64_t{b.in_flight()} * a.capacity();
+    return left > right;
+  };
+  const gateway::Target* best = &first_;
+  for (const auto& each : more_) {
+    if (each.endpoint->closed()) continue;
+    if (best->endpoint->closed() || busier(*best->endpoint, *each.endpoint)) best = &each;
+  }
+  return *best;
+}
+
 const ModelStatus* Catalog::find(std::string_view name) const {
   // Names that differ in case alone are told apart when they are spelled right.
   const auto& table = models.table();

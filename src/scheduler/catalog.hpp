@@ -45,6 +45,24 @@ struct ModelStatus {
   std::string origin;        // of those in the catalog: where it came from
 };
 
+// The endpoints of one (model, purpose): one for each of its instances that serves.
+class TargetSet {
+ public:
+  TargetSet(gateway::Target first) : first_(std::move(first)) {}
+  void add(gateway::Target more) { more_.push_back(std::move(more)); }
+  const std::string& model() const { return first_.backend_model; }
+  std::size_t size() const { return 1 + more_.size(); }
+  // The one with the smallest part of its places taken, the earlier of equals: so a model that is
+  // little used stays where its prompts are cached. A closed one only if all are.
+  const gateway::Target& choose() const { return more_.empty() ? first_ : least_busy(); }
+
+ private:
+  const gateway::Target& least_busy() const;
+
+  gateway::Target first_;
+  std::vector<gateway::Target> more_;
+};
+
 // Which models there are, as long as none of them is loaded.
 struct ModelTable {
   ModelTable() = default;
@@ -122,12 +140,12 @@ struct Catalog {
 
   ModelStatuses models;
   // Ready endpoints by public name and alias.
-  std::unordered_map<std::string, gateway::Target> text_targets;
-  std::unordered_map<std::string, gateway::Target> embedding_targets;
+  using Targets = std::unordered_map<std::string, TargetSet>;
+  Targets text_targets;
+  Targets embedding_targets;
 
   const std::vector<std::string>& warnings() const { return models.table().warnings; }
-  const std::unordered_map<std::string, gateway::Target>& targets(
-      inference::Operation operation) const {
+  const Targets& targets(inference::Operation operation) const {
     return operation == inference::Operation::embedding ? embedding_targets : text_targets;
   }
   // By name, or else by name or alias without case and with a trailing ":latest" left off. nullptr:

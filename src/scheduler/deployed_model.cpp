@@ -15,7 +15,7 @@ constexpr std::chrono::seconds kReopenAfter{1};
 DeployedModel::DeployedModel(DeploymentParts parts, DeploymentReports reports, UnitId unit,
                              std::string model, engines::Purpose purpose,
                              std::vector<StartOption> options,
-                             std::chrono::milliseconds idle_timeout)
+                             std::chrono::milliseconds idle_timeout, Replica replica)
     : parts_(std::move(parts)),
       reports_(std::move(reports)),
       unit_(unit),
@@ -23,12 +23,15 @@ DeployedModel::DeployedModel(DeploymentParts parts, DeploymentReports reports, U
       purpose_(purpose),
       options_(std::move(options)),
       idle_timeout_(idle_timeout),
-      meters_(make_meters(parts_.metrics, model_, purpose_)) {}
+      replica_(replica),
+      meters_(make_meters(parts_.metrics, model_, purpose_, replica_.number)) {}
 
 DeployedModel::Meters DeployedModel::make_meters(telemetry::Metrics& metrics,
-                                                 const std::string& model,
-                                                 engines::Purpose purpose) {
+                                                 const std::string& model, engines::Purpose purpose,
+                                                 unsigned replica) {
   telemetry::Labels labels{{"model", model}, {"purpose", std::string(engines::to_string(purpose))}};
+  // The first one's series are the same whether there are others or not.
+  if (replica > 0) labels.push_back({"replica", fmt::format("{}", replica + 1)});
   return {
       metrics.counter("corral_engine_starts_total", "Engine processes that became ready.", labels),
       metrics.counter("corral_engine_crashes_total", "Engine processes that ended unasked.",
@@ -50,6 +53,7 @@ void DeployedModel::measure(std::size_t waiting) const {
 
 void DeployedModel::start(std::size_t option) {
   turn_over_ = false;
+  retiring_ = false;
   make_instance(options_[option].spec);
   perform(core_.start());
 }
@@ -61,7 +65,22 @@ void DeployedModel::close_for_turn() {
 
 void DeployedModel::reopen() {
   turn_over_ = false;
-  if (endpoint_) endpoint_->reopen();
+  if (endpoint_ && !retiring_) endpoint_->reopen();
+}
+
+void DeployedModel::retire() {
+  retiring_ = true;
+  if (endpoint_ == nullptr) {
+    unload(nullptr);
+  } else {
+    endpoint_->close();
+    if (endpoint_->in_flight() == 0) unload(nullptr);
+  }
+}
+
+void DeployedModel::bring_back() {
+  retiring_ = false;
+  if (endpoint_ && !turn_over_) endpoint_->reopen();
 }
 
 void DeployedModel::make_room() { perform(core_.unload()); }
@@ -71,8 +90,18 @@ void DeployedModel::unload(const Error* why) {
   perform(core_.unload());
 }
 
-void DeployedModel::sweep() {
+void DeployedModel::sweep(WhenIdle when_idle) {
   if (endpoint_ == nullptr || core_.state() != DeploymentState::ready || turn_over_) return;
+  if (retiring_) {
+    if (endpoint_->in_flight() == 0) unload(nullptr);
+    return;
+  }
+  if (endpoint_->failing()) {
+    parts_.engine.log.warn("one of several instances only fails and is started anew",
+                           {{"model", model_}, {"replica", replica_.number + 1}});
+    unload(nullptr);
+    return;
+  }
   if (endpoint_->closed()) {
     auto now = SteadyClock::now();
     if (!closed_seen_) closed_seen_ = now;
@@ -82,7 +111,8 @@ void DeployedModel::sweep() {
     reports_.ready();
     return;
   }
-  if (idle_timeout_.count() > 0 && endpoint_->close_if_idle(idle_timeout_)) unload(nullptr);
+  if (when_idle == WhenIdle::stay || idle_timeout_.count() <= 0) return;
+  if (endpoint_->close_if_idle(idle_timeout_)) unload(nullptr);
 }
 
 void DeployedModel::update(std::vector<StartOption> options,
@@ -121,7 +151,8 @@ void DeployedModel::open_endpoint() {
   EndpointName name(fmt::format("{}:{}", model_, address_->port));
   endpoint_ = std::make_shared<gateway::Endpoint>(
       std::move(name), parts_.binding, std::move(address),
-      gateway::EndpointOptions{instance_->spec().slots, true, parts_.place_freed});
+      gateway::EndpointOptions{instance_->spec().slots, true, parts_.place_freed,
+                               replica_.of_several});
   closed_seen_.reset();
 }
 

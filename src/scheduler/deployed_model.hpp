@@ -30,6 +30,12 @@ struct DeploymentParts {
   std::function<void()> place_freed;
 };
 
+// Which of its deployment's instances it is.
+struct Replica {
+  unsigned number = 0;
+  bool of_several = false;  // there are, or may be, others
+};
+
 // What became of it. May be told while one of its functions runs.
 struct DeploymentReports {
   std::function<void()> ready;  // or open again
@@ -44,7 +50,7 @@ class DeployedModel {
  public:
   DeployedModel(DeploymentParts parts, DeploymentReports reports, UnitId unit, std::string model,
                 engines::Purpose purpose, std::vector<StartOption> options,
-                std::chrono::milliseconds idle_timeout);
+                std::chrono::milliseconds idle_timeout, Replica replica = {});
 
   // As the placement decides.
   void start(std::size_t option);
@@ -53,17 +59,24 @@ class DeployedModel {
   void make_room();
   // For another reason. Callers who wait are told why, or wait until it is loaded again.
   void unload(const Error* why);
+  // Not needed any more: those inside finish, then it goes. Or it is needed after all.
+  void retire();
+  void bring_back();
 
+  enum class WhenIdle { unload, stay };
   // Unloads when nobody used it for the idle time; replaces an endpoint that a caller closed
-  // because the connection was refused, though the instance says it is well. Called every second or
-  // so.
-  void sweep();
+  // because the connection was refused, though the instance says it is well; unloads one of several
+  // that only fails. Called every second or so.
+  void sweep(WhenIdle when_idle);
   // The next start uses these; another file unloads the model at once.
   void update(std::vector<StartOption> options, std::chrono::milliseconds idle_timeout);
 
   UnitId unit() const { return unit_; }
   const std::string& model() const { return model_; }
   engines::Purpose purpose() const { return purpose_; }
+  unsigned replica() const { return replica_.number; }
+  bool retiring() const { return retiring_; }
+  void set_several(bool several) { replica_.of_several = several; }  // of the next endpoint on
   const Deployment& state() const { return core_; }
   const std::shared_ptr<gateway::Endpoint>& endpoint() const { return endpoint_; }
   const std::vector<StartOption>& options() const { return options_; }
@@ -84,7 +97,7 @@ class DeployedModel {
     telemetry::Gauge ready, in_flight, waiting;
   };
   static Meters make_meters(telemetry::Metrics& metrics, const std::string& model,
-                            engines::Purpose purpose);
+                            engines::Purpose purpose, unsigned replica);
 
   DeploymentParts parts_;
   DeploymentReports reports_;
@@ -93,6 +106,7 @@ class DeployedModel {
   engines::Purpose purpose_;
   std::vector<StartOption> options_;
   std::chrono::milliseconds idle_timeout_;
+  Replica replica_;
   Meters meters_;
   Deployment core_;
   std::unique_ptr<engines::Instance> instance_;
@@ -100,6 +114,7 @@ class DeployedModel {
   std::optional<engines::InstanceAddress> address_;
   std::shared_ptr<gateway::Endpoint> endpoint_;
   bool turn_over_ = false;
+  bool retiring_ = false;
   std::optional<std::chrono::steady_clock::time_point> closed_seen_;
 };
 

@@ -63,7 +63,7 @@ net::Task<void> Scheduler::stop() { co_await impl_->stop(); }
 gateway::Target Scheduler::ready(const ModelName& model, inference::Operation operation) const {
   const auto& targets = impl_->catalog.local()->targets(operation);
   auto it = targets.find(model.str());
-  return it == targets.end() ? gateway::Target{} : it->second;
+  return it == targets.end() ? gateway::Target{} : it->second.choose();
 }
 
 net::Task<Result<gateway::Target>> Scheduler::ensure(ModelName model,
@@ -104,6 +104,14 @@ net::Task<Result<void>> Scheduler::unload(std::string model) {
 net::Task<std::vector<InstanceStatus>> Scheduler::instances() {
   auto slot = net::OneShot<std::vector<InstanceStatus>>::create();
   impl_->parts.shards.control().post([impl = impl_, slot] { slot->fulfil(impl->instances()); });
+  auto result = co_await slot->wait_uncancellable();
+  co_return std::move(*result);
+}
+
+net::Task<ScalingStatus> Scheduler::scaling() {
+  auto slot = net::OneShot<ScalingStatus>::create();
+  impl_->parts.shards.control().post(
+      [impl = impl_, slot] { slot->fulfil(impl->scaling_status()); });
   auto result = co_await slot->wait_uncancellable();
   co_return std::move(*result);
 }

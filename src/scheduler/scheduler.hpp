@@ -1,8 +1,9 @@
 // Owns the models that can be served here: finds them in the model folder, starts an engine for the
 // first request, stops it when idle, restarts it after a crash.
 //
-// Each (model, purpose) is one deployment with one instance. Embeddings run in an instance of their
-// own, since the engine pools differently; the weights are shared by mmap.
+// Each (model, purpose) is one deployment with one instance, or several (scheduler_replicas.cpp).
+// Embeddings run in an instance of their own, since the engine pools differently; the weights are
+// shared by mmap.
 // Thread rule: `ready`, `ensure`, `catalog` and the admin calls may be used on any shard; all state
 // that decides lives on the control shard. Lifecycle: construct, start() on control, stop().
 #pragma once
@@ -22,6 +23,8 @@
 #include "models/served_models.hpp"
 #include "net/shard.hpp"
 #include "scheduler/catalog.hpp"
+#include "scheduler/demand.hpp"
+#include "scheduler/scaling_status.hpp"
 #include "sys/clock.hpp"
 #include "sys/files.hpp"
 #include "sys/process.hpp"
@@ -58,8 +61,9 @@ struct ModelDetails {
 
 struct InstanceStatus {
   std::string model;
-  std::string purpose;  // chat | embedding
-  std::string state;    // of its engine; or `waiting` for room
+  std::string purpose;   // chat | embedding
+  unsigned replica = 1;  // which of the deployment's instances, from 1
+  std::string state;     // of its engine; or `waiting` for room
   std::string device;
   std::uint64_t reserved_bytes = 0;  // what is counted for it
   std::string waits_because;         // why callers wait for it
@@ -91,6 +95,10 @@ struct SchedulerParts {
   std::function<void(std::vector<gateway::LocalModel>)> local_models;
   models::ModelIndex* model_index = nullptr;      // what is known of the models folder's files
   models::ServedModels* served_models = nullptr;  // puts the catalog's models beside them
+  // What requests met with since it was asked last, and how long one who joins the queue now waits;
+  // for changing the number of instances.
+  std::function<std::vector<ModelDemand>()> demand;
+  std::function<std::optional<std::chrono::milliseconds>(const std::string& model)> queue_wait;
 };
 
 class Scheduler final : public gateway::EndpointSource {
@@ -123,6 +131,7 @@ class Scheduler final : public gateway::EndpointSource {
   // Ends when its engines have ended.
   net::Task<Result<void>> unload(std::string model);
   net::Task<std::vector<InstanceStatus>> instances();
+  net::Task<ScalingStatus> scaling();
 
  private:
   struct Impl;

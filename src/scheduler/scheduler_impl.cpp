@@ -60,6 +60,7 @@ Scheduler::Impl::Impl(SchedulerParts p, std::shared_ptr<const config::Settings> 
       settings(std::move(s)),
       current(std::make_shared<const Catalog>()),
       catalog(parts.shards, current),
+      scaling(parts.metrics, parts.log, parts.clock),
       leases(leases_of(*settings)),
       meters{
           parts.metrics.counter("corral_evictions_total", "Models unloaded to make room."),
@@ -94,12 +95,13 @@ net::Task<Result<void>> Scheduler::Impl::watch_models() {
 void Scheduler::Impl::models_changed(models::Snapshot fresh) {
   list = std::move(fresh);
   for (auto& [key, model] : deployed) {
-    const auto* entry = list->find(key.first);
+    const auto* entry = list->find(key.model);
     if (entry != nullptr && entry->usable()) {
+      model->set_several(range_of(key.model).most > 1);
       // What does not fit any more is refused when it is wanted.
-      auto options = options_for(*entry, key.second);
+      auto options = options_for(*entry, key.purpose);
       if (!options) continue;
-      model->update(std::move(*options), idle_timeout_of(key.first));
+      model->update(std::move(*options), idle_timeout_of(key.model));
       placement.update(model->unit(), unit_spec(*model));
     } else if (entry == nullptr || entry->state == models::ModelState::unusable) {
       Error gone = fail(ErrorCode::not_found, "the model's file is gone").field("model");
@@ -135,9 +137,11 @@ void Scheduler::Impl::reload(std::shared_ptr<const config::Settings> s) {
 
 void Scheduler::Impl::sweep() {
   for (auto& [key, model] : deployed) {
-    model->sweep();
+    model->sweep(when_idle(*model));
     learn(*model);
   }
+  scale();
+  keep_replicas();
   expire();
   settle();
   measure();
@@ -150,7 +154,9 @@ void Scheduler::Impl::set_routed(std::vector<ModelStatus> models) {
 
 void Scheduler::Impl::restart(const std::string& name) {
   for (auto& [key, model] : deployed) {
-    if (key.first != name || model->state().state() != DeploymentState::ready) continue;
+    if (key.model != name || model->state().state() != DeploymentState::ready) continue;
+    // Of several, those that fail are found one by one.
+    if (other_serves(*model)) continue;
     parts.log.warn("the engine answers nothing but failures and is started anew",
                    {{"model", name}});
     model->unload(nullptr);
@@ -220,8 +226,11 @@ engines::InstanceSpec Scheduler::Impl::spec_for(const models::ModelEntry& entry,
 // A model that is out of memory is planned anew: the settings, the machine and what is known of it
 // may have changed.
 Result<DeployedModel*> Scheduler::Impl::deployment(const models::ModelEntry& entry,
-                                                   engines::Purpose purpose) {
-  auto it = deployed.find({entry.name, purpose});
+                                                   engines::Purpose purpose, unsigned replica) {
+  const Key key{entry.name, purpose, replica};
+  const Range range = range_of(entry.name);
+  if (range.most > 1) groups.try_emplace(key.first(), range.least);
+  auto it = deployed.find(key);
   if (it != deployed.end() && placement.state(it->second->unit()) != UnitState::out) {
     return it->second.get();
   }
@@ -249,12 +258,12 @@ Result<DeployedModel*> Scheduler::Impl::deployment(const models::ModelEntry& ent
       std::move(freed)};
   auto unit = placement.add({});
   units.emplace_back();
-  auto made =
-      std::make_unique<DeployedModel>(std::move(shared), reports_of(unit), unit, entry.name,
-                                      purpose, std::move(options), idle_timeout_of(entry.name));
+  auto made = std::make_unique<DeployedModel>(
+      std::move(shared), reports_of(unit), unit, entry.name, purpose, std::move(options),
+      idle_timeout_of(entry.name), Replica{replica, range.most > 1});
   units[unit].model = made.get();
   placement.update(unit, unit_spec(*made));
-  return deployed.emplace(Key{entry.name, purpose}, std::move(made)).first->second.get();
+  return deployed.emplace(key, std::move(made)).first->second.get();
 }
 
 void Scheduler::Impl::want(const std::string& name, inference::Operation operation,
@@ -283,7 +292,8 @@ void Scheduler::Impl::want(const std::string& name, inference::Operation operati
     waiter->fulfil(std::unexpected(std::move(model).error()));
     return;
   }
-  admit(**model, waiter, ticket);
+  admit(best_of(Key{entry->name, (*model)->purpose()}), waiter, ticket);
+  keep_replicas();
 }
 
 Result<ModelDetails> Scheduler::Impl::details(const std::string& name) {
@@ -336,7 +346,7 @@ void Scheduler::Impl::unload(const std::string& name,
   }
   // A model that routes answer may still be one of ours behind them.
   bool ours = std::ranges::any_of(
-      deployed, [&](const auto& each) { return each.first.first == status->name; });
+      deployed, [&](const auto& each) { return each.first.model == status->name; });
   if (status->source == ModelSource::endpoint && !ours) {
     done->fulfil(std::unexpected(fail(
         ErrorCode::conflict,
@@ -347,7 +357,7 @@ void Scheduler::Impl::unload(const std::string& name,
   Unloading wanted{{}, done};
   Error why = fail(ErrorCode::unavailable, "the model was unloaded on request");
   for (auto& [key, deployment] : deployed) {
-    if (key.first != model) continue;
+    if (key.model != model) continue;
     deployment->unload(&why);
     if (placement.state(deployment->unit()) != UnitState::out) {
       wanted.units.insert(deployment->unit());
@@ -365,11 +375,15 @@ InstanceStatus Scheduler::Impl::instance_status(const DeployedModel& model) {
   InstanceStatus status;
   status.model = model.model();
   status.purpose = engines::to_string(model.purpose());
+  status.replica = model.replica() + 1;
   status.device = placement.device(unit);
   status.reserved_bytes = placement.held(unit);
   status.waiting = placement.waiting(unit);
   status.waits_because = placement.why_waiting(unit, parts.clock.now());
-  if (parts.waiting) status.waiting += parts.waiting(model.model());
+  // The queue is that of all instances: it is shown with the first.
+  if (parts.waiting && &model == members_of(Key{model.model(), model.purpose()}).front()) {
+    status.waiting += parts.waiting(model.model());
+  }
   if (!model.has_instance() || model.state().state() == DeploymentState::unloaded) {
     status.state = "waiting";
     status.since = parts.clock.wall();
@@ -410,14 +424,17 @@ ModelStatus Scheduler::Impl::status_of(const models::ModelEntry& entry) const {
   ModelStatus status = describe_model(entry);
   status.aliases = aliases_of(entry.name);
   if (status.state == ModelState::unusable) return status;
-  auto it = deployed.find({entry.name, engines::Purpose::chat});
-  auto embedding = deployed.find({entry.name, engines::Purpose::embedding});
-  if (it == deployed.end() || it->second->state().state() == DeploymentState::unloaded) {
-    if (embedding != deployed.end()) it = embedding;
+  auto find = [&](engines::Purpose purpose) -> const DeployedModel* {
+    Key first{entry.name, purpose};
+    return deployed.contains(first) ? &best_of(first) : nullptr;
+  };
+  const auto* best = find(engines::Purpose::chat);
+  if (best == nullptr || best->state().state() == DeploymentState::unloaded) {
+    if (const auto* embedding = find(engines::Purpose::embedding)) best = embedding;
   }
-  if (it != deployed.end()) {
-    status.state = model_state(it->second->state().state());
-    if (const auto& error = it->second->state().error()) status.error = with_last_words(*error);
+  if (best != nullptr) {
+    status.state = model_state(best->state().state());
+    if (const auto& error = best->state().error()) status.error = with_last_words(*error);
   }
   return status;
 }
@@ -442,18 +459,22 @@ std::shared_ptr<Catalog> Scheduler::Impl::make_catalog() const {
   auto fresh = std::make_shared<Catalog>(table);
   auto add_target = [&](const std::string& name, const gateway::Target& target, bool embedding) {
     auto& targets = embedding ? fresh->embedding_targets : fresh->text_targets;
-    for (const auto& each : aliases_of(name)) targets.emplace(each, target);
-    targets.emplace(name, target);
+    std::vector<std::string> names = aliases_of(name);
+    names.push_back(name);
+    for (const auto& each : names) {
+      auto [it, first] = targets.try_emplace(each, target);
+      if (!first && it->second.model() == name) it->second.add(target);
+    }
   };
   for (const auto& [key, model] : deployed) {
-    auto at = table->find_exact(key.first);
-    const auto* entry = list ? list->find_exact(key.first) : nullptr;
+    auto at = table->find_exact(key.model);
+    const auto* entry = list ? list->find_exact(key.model) : nullptr;
     if (at && entry != nullptr && table->models[*at].source == ModelSource::file) {
       fresh->models.change(*at, status_of(*entry));
     }
     if (model->endpoint() == nullptr) continue;
-    bool embedding = key.second == engines::Purpose::embedding;
-    add_target(key.first, {model->endpoint(), key.first}, embedding);
+    add_target(key.model, {model->endpoint(), key.model},
+               key.purpose == engines::Purpose::embedding);
   }
   return fresh;
 }

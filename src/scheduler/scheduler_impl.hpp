@@ -16,12 +16,21 @@
 #include "scheduler/core/placement.hpp"
 #include "scheduler/deployed_model.hpp"
 #include "scheduler/model_watch.hpp"
+#include "scheduler/scaling.hpp"
 #include "scheduler/scheduler.hpp"
 
 namespace corral::scheduler {
 
 struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Impl> {
-  using Key = std::pair<std::string, engines::Purpose>;
+  // One instance; the first one's key stands for the deployment too.
+  struct Key {
+    std::string model;
+    engines::Purpose purpose = engines::Purpose::chat;
+    unsigned replica = 0;
+    auto operator<=>(const Key&) const = default;
+    Key first() const { return {model, purpose, 0}; }
+    bool beside(const Key& other) const { return model == other.model && purpose == other.purpose; }
+  };
   using Waiter = std::shared_ptr<net::OneShot<Result<gateway::Target>>>;
   Impl(SchedulerParts p, std::shared_ptr<const config::Settings> s);
 
@@ -44,7 +53,8 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   void publish();
   void publish_all();
 
-  Result<DeployedModel*> deployment(const models::ModelEntry& entry, engines::Purpose purpose);
+  Result<DeployedModel*> deployment(const models::ModelEntry& entry, engines::Purpose purpose,
+                                    unsigned replica = 0);
   Result<models::StartPlan> plan_for(const models::ModelEntry& entry,
                                      engines::Purpose purpose) const;
   engines::InstanceSpec spec_for(const models::ModelEntry& entry, engines::Purpose purpose,
@@ -55,6 +65,29 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   ModelStatus status_of(const models::ModelEntry& entry) const;
   std::shared_ptr<const ModelTable> make_table() const;
   std::shared_ptr<Catalog> make_catalog() const;
+
+  // scheduler_replicas.cpp
+  struct Range {
+    unsigned least = 1;
+    unsigned most = 1;
+  };
+  Range range_of(const std::string& model) const;
+  std::vector<DeployedModel*> members_of(const Key& first) const;
+  bool serves(const DeployedModel& model) const;
+  bool other_serves(const DeployedModel& model) const;
+  DeployedModel& best_of(const Key& first) const;
+  DeployedModel* open_sibling(const DeployedModel& model) const;
+  DeployedModel::WhenIdle when_idle(const DeployedModel& model) const;
+  void gather(DeployedModel& to);
+  void hand_over(DeployedModel& from);
+  void keep_replicas();
+  void keep_replicas(const Key& first, unsigned& wanted);
+  bool add_replica(const Key& first);
+
+  // scaling.cpp
+  ScaleSample sample_of(const Key& first, unsigned wanted) const;
+  void scale();
+  ScalingStatus scaling_status();
 
   // scheduler_placement.cpp
   std::uint64_t leased(const std::string& device) const;
@@ -91,7 +124,9 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   unsigned numa_nodes = 1;
   std::vector<ModelStatus> routed;  // public names that routes answer
   std::map<Key, std::unique_ptr<DeployedModel>> deployed;
+  std::map<Key, unsigned> groups;  // deployments that may have several: how many are wanted
   std::unique_ptr<ModelWatch> watch;
+  Scaling scaling;
   bool stopping = false;
   bool ended = false;
 
@@ -104,6 +139,7 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   struct Unit {
     DeployedModel* model = nullptr;
     std::uint64_t peak = 0;        // bytes that it was seen to hold
+    sys::Steady not_before{};      // one of several that failed is let be until then
     std::vector<TicketId> parked;  // callers who were woken while its endpoint was closed
   };
   struct Unloading {

@@ -120,7 +120,8 @@ UnitSpec Scheduler::Impl::unit_spec(const DeployedModel& model) const {
   UnitSpec spec;
   spec.name = model.model();
   const auto* own = settings_of(spec.name);
-  spec.pinned = own != nullptr && own->pin;
+  spec.pinned = own != nullptr && own->pin && model.replica() < range_of(spec.name).least;
+  spec.spare = model.replica() > 0;
   for (const auto& option : model.options()) {
     spec.places.push_back(option.place);
     bool said = own != nullptr && own->memory != 0;
@@ -182,8 +183,13 @@ void Scheduler::Impl::wake(const PlacementAction& action) {
   auto it = callers.find(action.ticket);
   if (it == callers.end()) return;
   DeployedModel& model = *units[action.unit].model;
-  const auto& endpoint = model.endpoint();
-  if (!action.error && (endpoint == nullptr || endpoint->closed())) {
+  auto endpoint = model.endpoint();
+  bool closed = endpoint == nullptr || endpoint->closed();
+  if (!action.error && closed) {
+    if (auto* sibling = open_sibling(model)) endpoint = sibling->endpoint();
+    closed = endpoint == nullptr || endpoint->closed();
+  }
+  if (!action.error && closed) {
     units[action.unit].parked.push_back(action.ticket);
     return;
   }
@@ -279,6 +285,7 @@ DeploymentReports Scheduler::Impl::reports_of(UnitId unit) {
     auto now = parts.clock.now();
     if (since) meters.load.observe(std::chrono::duration<double>(now - *since).count());
     placement.ready(unit, now);
+    gather(*units[unit].model);
     unpark(unit);
     settle();
   };
@@ -289,6 +296,7 @@ DeploymentReports Scheduler::Impl::reports_of(UnitId unit) {
   };
   reports.failed = [this, unit](const Error& why) {
     unpark(unit);
+    hand_over(*units[unit].model);
     placement.failed(unit, why);
     settle();
     told_gone(unit);

@@ -68,6 +68,7 @@ bj::object describe(const scheduler::InstanceStatus& instance) {
   return {
       {"model", instance.model},
       {"purpose", instance.purpose},
+      {"replica", instance.replica},
       {"state", instance.state},
       {"device", text_or_null(instance.device)},
       {"reserved_bytes", instance.reserved_bytes},
@@ -129,6 +130,7 @@ void AdminSurface::add_routes(Router& router) {
   router.add({"POST", "/admin/v1/models/{}/load", "admin", bind(&AdminSurface::load)});
   router.add({"POST", "/admin/v1/models/{}/unload", "admin", bind(&AdminSurface::unload)});
   router.add({"GET", "/admin/v1/instances", "admin", bind(&AdminSurface::instances)});
+  router.add({"GET", "/admin/v1/scaling", "admin", bind(&AdminSurface::scaling)});
   router.add({"GET", "/admin/v1/operations", "admin", bind(&AdminSurface::operations)});
   router.add({"GET", "/admin/v1/operations/{}", "admin", bind(&AdminSurface::operation)});
   router.add({"GET", "/admin/v1/status", "admin", bind(&AdminSurface::status)});

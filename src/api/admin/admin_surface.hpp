@@ -37,6 +37,7 @@ class AdminSurface {
   net::Task<void> operations(Call& call);
   net::Task<void> operation(Call& call);
   net::Task<void> instances(Call& call);
+  net::Task<void> scaling(Call& call);  // scaling_view.cpp
   net::Task<void> status(Call& call);
   net::Task<void> reply_with_model(Call& call, const std::string& name);
 

@@ -94,6 +94,7 @@ void note_dispatch(CallNotes& notes, net::Headers& headers, const gateway::Dispa
   notes.model = dispatched.route->name();
   note_attempts(notes, headers, {dispatched.place.endpoint().name().str(), dispatched.attempts});
   notes.waited = dispatched.waited;
+  notes.queued = dispatched.queued;
   notes.upstream = dispatched.opened;
   if (dispatched.queued_at != 0) {
     headers.set("x-corral-queue-position", fmt::format("{}", dispatched.queued_at));

@@ -209,6 +209,15 @@ TEST_F(ModelAdminTest, UsageIsCountedOnShardsAndShownFromTheDatabase) {
   EXPECT_EQ(uses[0].prompt_tokens, 3u);
   EXPECT_EQ(uses[0].completion_tokens, 2u);
   EXPECT_TRUE(take().empty());
+  auto demand = api_->take_demand();
+  ASSERT_EQ(demand.size(), 1u);
+  EXPECT_EQ(demand[0].model, "remote");
+  EXPECT_FALSE(demand[0].embedding);
+  EXPECT_EQ(demand[0].requests, 1u);
+  EXPECT_EQ(demand[0].queued.count(), 0);
+  EXPECT_EQ(demand[0].first_tokens, 1u);
+  EXPECT_GT(demand[0].to_first.count(), 0);
+  EXPECT_TRUE(api_->take_demand().empty());
   ASSERT_TRUE(history_->note(uses));
   ASSERT_TRUE(history_->add_benchmark("remote", R"({"tokens_per_second":5})"));
   auto usage = parsed(get("/admin/v1/models/remote/usage"));

@@ -49,6 +49,42 @@ TEST(Render, Golden) {
   expect_golden("show.txt", render_model(kModel, clock.wall(), plain));
 }
 
+const std::string kScaling = R"({"enabled":true,"cpu":0.4,"deployments":[
+ {"model":"corral-tiny","purpose":"chat","ready":2,"starting":0,"wanted":2,"min_replicas":1,
+  "max_replicas":4,"in_flight":7,"waiting":1,"wait_ms":12.4,"first_token_ms":180,
+  "tokens_per_second":null}],"decisions":[
+ {"at":"2025-12-31T23:50:00Z","model":"corral-tiny","purpose":"chat","kind":"up","signal":"wait",
+  "from":1,"to":2,"reason":"for 5m requests waited 450ms for a place, over 200ms"},
+ {"at":"2025-12-31T23:58:00Z","model":"corral-tiny","purpose":"chat","kind":"held_back",
+  "signal":"wait","from":2,"to":2,"reason":"no memory\u001b[31m"}]})";
+
+TEST(Render, Scaling) {
+  sys::ManualClock clock;
+  expect_golden("scaling.txt", render_scaling(kScaling, clock.wall(), Paint(false)));
+  for (std::string_view body : {"", "null", "[]", "{\"deployments\":5,\"decisions\":{}}"}) {
+    EXPECT_EQ(render_scaling(body, clock.wall(), Paint(false)), "") << body;
+  }
+  EXPECT_NE(render_scaling(R"({"deployments":[null],"decisions":[7]})", clock.wall(), Paint(false)),
+            "");
+}
+
+TEST(Commands, Scaling) {
+  Stage stage;
+  stage.server.on("GET /admin/v1/scaling", {.body = kScaling});
+  EXPECT_EQ(stage.run({"scaling"}), 0);
+  EXPECT_TRUE(stage.console.out_text.contains("1 to 2")) << stage.console.out_text;
+  stage.console.out_text.clear();
+  EXPECT_EQ(stage.run({"scaling", "--json"}), 0);
+  EXPECT_EQ(stage.console.out_text, kScaling + "\n");
+}
+
+TEST(Commands, ScalingOfNothingSaysHow) {
+  Stage stage;
+  stage.server.on("GET /admin/v1/scaling", {.body = R"({"deployments":[],"decisions":[]})"});
+  EXPECT_EQ(stage.run({"scaling"}), 0);
+  EXPECT_TRUE(stage.console.out_text.contains("max_replicas"));
+}
+
 TEST(Render, NothingAtAll) {
   sys::ManualClock clock;
   for (std::string_view body : {"", "null", "{}", "[]", "{\"models\":5}", "{\"instances\":{}}"}) {

@@ -12,12 +12,12 @@ class LocalModelTest : public GatewayTest {
   void with(const char* yaml = "{gateway: {health: {probe_interval: 0}}}") {
     configure(yaml, {{"tiny", {}}});
   }
-  Target engine(std::uint16_t port, std::size_t capacity = 1) {
+  Target engine(std::uint16_t port, std::size_t capacity = 1, bool spared = false) {
     bindings::EndpointAddress address;
     address.target.port = port;
     auto made = std::make_shared<Endpoint>(
         EndpointName("tiny#" + std::to_string(port)), *played_, std::move(address),
-        EndpointOptions{capacity, true, [this] { dispatcher_.poke(); }});
+        EndpointOptions{capacity, true, [this] { dispatcher_.poke(); }, spared});
     engines_.push_back(made);
     return {made, "tiny.gguf"};
   }
@@ -99,6 +99,29 @@ TEST_F(LocalModelTest, AnEngineThatFailsIsNotClosed) {
   ASSERT_TRUE(dispatch("tiny"));
   EXPECT_FALSE(first.endpoint->closed());
   EXPECT_EQ(target("local", "tiny")->failures(), 1u);
+}
+
+TEST_F(LocalModelTest, OneOfSeveralThatFailsAgainAndAgainIsLeftOut) {
+  with();
+  Target first = engine(8, 1, true);
+  source_.set_ready("tiny", first);
+  source_.on_start("tiny", engine(9, 1, true));
+  for (unsigned i = 1; i < Endpoint::kFailuresOfSpared; ++i) {
+    played_->once(8, Play::refuse(broken()));
+    ASSERT_TRUE(dispatch("tiny"));
+    EXPECT_FALSE(first.endpoint->closed());
+    EXPECT_EQ(first.endpoint->failures(), 0u);  // an answer came after it
+    first.endpoint->failed();
+  }
+  first.endpoint->failed();
+  played_->once(8, Play::refuse(broken()));
+  auto before = target("local", "tiny")->failures();
+  auto result = dispatch("tiny");
+  ASSERT_TRUE(result) << result.error().describe();
+  EXPECT_EQ(text(result), "from 9");
+  EXPECT_TRUE(first.endpoint->closed());
+  // The breaker that it shares with the others has nothing against them.
+  EXPECT_EQ(target("local", "tiny")->failures(), before);
 }
 
 TEST_F(LocalModelTest, AModelThatGoesAgainAndAgainIsNotWaitedForForEver) {

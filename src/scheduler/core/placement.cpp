@@ -179,6 +179,43 @@ std::size_t Placement::position(TicketId ticket) const {
   return before;
 }
 
+// --- spare units ---------------------------------------------------------------------------------
+
+std::vector<Placement::Bytes> Placement::free_now() const {
+  std::vector<Bytes> free;
+  free.reserve(accounts_.size());
+  for (const auto& account : accounts_) free.push_back(account.budget - account.used);
+  return free;
+}
+
+bool Placement::wanted_out() const {
+  return std::ranges::any_of(wanted_, [&](UnitId id) {
+    return units_[id].state == UnitState::out || units_[id].state == UnitState::stopping;
+  });
+}
+
+bool Placement::room_for(UnitId id) const {
+  return !wanted_out() && tightest(units_[id], free_now(), 0, units_[id].places.size());
+}
+
+bool Placement::offer(UnitId id, Time now) {
+  Unit& unit = units_[id];
+  if (unit.state != UnitState::out || wanted_out()) return false;
+  auto place = tightest(unit, free_now(), 0, unit.places.size());
+  if (!place) return false;
+  load_at(id, *place, now);
+  pending_.push_back({Kind::start, id, *place, 0, {}});
+  return true;
+}
+
+void Placement::load_at(UnitId id, std::size_t place, Time now) {
+  Unit& unit = units_[id];
+  unit.place = place;
+  hold(unit, unit.places[place]);
+  enter(id, UnitState::loading, now);
+  unit.turn_ends.reset();
+}
+
 // --- what the driver reports ---------------------------------------------------------------------
 
 void Placement::enter(UnitId id, UnitState state, Time now) {
@@ -257,16 +294,12 @@ PlacementActions Placement::step(Time now, Units& units) {
   wake_at_.reset();
   Step step(now, units, accounts_.size(), units_.size());
   step.actions = std::exchange(pending_, {});
-  for (std::size_t i = 0; i < accounts_.size(); ++i) {
-    step.free[i] = accounts_[i].budget - accounts_[i].used;
-  }
+  step.free = free_now();
   relieve(step);
   plan(step);
   settle_drains(step);
   let_in(step);
-  room_wanted_ = !draining_.empty() || std::ranges::any_of(wanted_, [&](UnitId id) {
-    return units_[id].state == UnitState::out || units_[id].state == UnitState::stopping;
-  });
+  room_wanted_ = !draining_.empty() || wanted_out();
   return std::move(step.actions);
 }
 

@@ -10,6 +10,9 @@
 // - No account is overdrawn by a start.
 // - A unit in which a request runs is never stopped. `Units::close_if_idle` decides, where requests
 //   are let in, so that none slips in between.
+// - A spare unit (a further instance of a deployment) takes only memory that is free when it is
+//   offered some, goes before all others when idle, and when busy need not have had its turn: it is
+//   closed at once for a unit that callers wait for, since its deployment serves without it.
 // - Among idle units goes first whose idle time is longest in relation to what it costs to load it
 //   again. One that was used a moment ago stays a little (a twentieth of that cost), since the next
 //   request of the same client is likely on its way.
@@ -70,6 +73,7 @@ struct UnitSpec {
   std::string name;
   std::vector<Place> places;  // by rank
   bool pinned = false;        // never stopped to make room
+  bool spare = false;         // its deployment serves without it as well
 };
 
 // What is so at this moment where requests come and go.
@@ -131,6 +135,10 @@ class Placement {
   // A caller waits for it until it is woken or leaves.
   void want(UnitId unit, TicketId ticket, Time now);
   bool leave(TicketId ticket);  // false: it does not wait any more
+  // Whether its memory is free at a place of it, and nobody waits for room.
+  bool room_for(UnitId unit) const;
+  // Starts it with the next step if that is so; nothing goes for it.
+  bool offer(UnitId unit, Time now);
 
   // What the driver reports.
   void ready(UnitId unit, Time now);
@@ -197,7 +205,7 @@ class Placement {
   };
 
   // How readily a unit gives its memory.
-  enum Class : std::uint8_t { kDraining, kIdle, kLingering, kBusy, kClasses };
+  enum Class : std::uint8_t { kDraining, kIdle, kLingering, kSpare, kBusy, kClasses };
   struct Candidate {
     UnitId unit;
     Class kind;
@@ -216,6 +224,11 @@ class Placement {
   void enter(UnitId id, UnitState state, Time now);
   void wake_by(Time at);
   Duration stay_of(const Unit& unit) const;
+  std::vector<Bytes> free_now() const;
+  bool wanted_out() const;
+  static std::optional<std::size_t> tightest(const Unit& unit, const std::vector<Bytes>& free,
+                                             std::size_t from, std::size_t to);
+  void load_at(UnitId id, std::size_t place, Time now);
   void settle_drains(Step& step);
   void let_in(Step& step);
 

@@ -8,6 +8,8 @@ namespace {
 
 using Kind = PlacementAction::Kind;
 
+constexpr double kSpareFirst = 1e12;  // more than any idle time is worth
+
 double seconds(sys::Steady::duration duration) {
   return std::chrono::duration<double>(duration).count();
 }
@@ -23,11 +25,12 @@ Placement::Candidate Placement::judge(Step& step, UnitId id) {
   bool all_came = use.arrivals >= unit.expected || step.now >= unit.expected_until;
   if (!all_came) wake_by(unit.expected_until);
   if (use.in_flight > 0 || use.queued > 0 || !unit.tickets.empty() || !all_came) {
-    return {id, kBusy, seconds(unit.since.time_since_epoch())};
+    return {id, unit.spec.spare ? kSpare : kBusy, seconds(unit.since.time_since_epoch())};
   }
   auto idle = step.now - use.last_used;
   double cost = std::max(seconds(unit.load_time), 0.01);
-  return {id, idle >= stay_of(unit) ? kIdle : kLingering, -seconds(idle) / cost};
+  double worth = -seconds(idle) / cost - (unit.spec.spare ? kSpareFirst : 0);
+  return {id, idle >= stay_of(unit) ? kIdle : kLingering, worth};
 }
 
 void Placement::look_at_units(Step& step) {
@@ -185,31 +188,36 @@ void Placement::plan_for(Step& step, UnitId head) {
     if (make_room(step, head, from, next_rank(from), kLingering)) return;
   }
   for (std::size_t from = 0; from < places.size(); from = next_rank(from)) {
+    if (make_room(step, head, from, next_rank(from), kSpare)) return;
+  }
+  for (std::size_t from = 0; from < places.size(); from = next_rank(from)) {
     if (make_room(step, head, from, next_rank(from), kBusy)) return;
   }
 }
 
 // The tightest fit: large rooms stay for large units.
-bool Placement::start_where_free(Step& step, UnitId head, std::size_t from, std::size_t to) {
-  Unit& unit = units_[head];
+std::optional<std::size_t> Placement::tightest(const Unit& unit, const std::vector<Bytes>& free,
+                                               std::size_t from, std::size_t to) {
   std::optional<std::size_t> best;
   Bytes least = 0;
   for (std::size_t i = from; i < to; ++i) {
     const auto& need = unit.places[i];
     bool fits = std::ranges::all_of(
-        need, [&](const Part& part) { return part.bytes <= step.free[part.account]; });
+        need, [&](const Part& part) { return part.bytes <= free[part.account]; });
     if (!fits) continue;
-    Bytes left = need.size() < 2 ? 0 : step.free[need[1].account] - need[1].bytes;
+    Bytes left = need.size() < 2 ? 0 : free[need[1].account] - need[1].bytes;
     if (best && left >= least) continue;
     best = i;
     least = left;
   }
+  return best;
+}
+
+bool Placement::start_where_free(Step& step, UnitId head, std::size_t from, std::size_t to) {
+  auto best = tightest(units_[head], step.free, from, to);
   if (!best) return false;
-  unit.place = *best;
-  hold(unit, unit.places[*best]);
-  for (const auto& part : unit.held) step.free[part.account] -= part.bytes;
-  enter(head, UnitState::loading, step.now);
-  unit.turn_ends.reset();
+  load_at(head, *best, step.now);
+  for (const auto& part : units_[head].held) step.free[part.account] -= part.bytes;
   step.actions.push_back({Kind::start, head, *best, 0, {}});
   return true;
 }
@@ -225,6 +233,7 @@ bool Placement::make_room(Step& step, UnitId head, std::size_t from, std::size_t
     for (const auto& each : *chosen) {
       if (each.kind != kDraining) cost += std::max(seconds(units_[each.unit].load_time), 0.01);
       if (each.kind == kBusy) cost += 1e6;
+      if (each.kind == kSpare) cost += 1e3;
     }
     if (best && cost >= least) continue;
     best = std::move(chosen);
@@ -236,11 +245,12 @@ bool Placement::make_room(Step& step, UnitId head, std::size_t from, std::size_t
   Time turn_end = *units_[head].turn_ends;
   bool turn_over = step.now >= turn_end;
   // Nobody goes for nothing: as long as one of them stays, all do.
-  bool all_idle = std::ranges::all_of(*best, [](const auto& each) { return each.kind <= kIdle; });
+  bool all_willing = std::ranges::all_of(
+      *best, [](const auto& each) { return each.kind <= kIdle || each.kind == kSpare; });
   for (const auto& each : *best) {
     step.turn_end[each.unit] = turn_end;
-    if (turn_over || all_idle) {
-      send_away(step, each, turn_over);
+    if (turn_over || all_willing) {
+      send_away(step, each, turn_over || each.kind == kSpare);
     } else if (each.kind == kLingering) {
       wake_by(step.units.use(each.unit).last_used + stay_of(units_[each.unit]));
     }

@@ -91,13 +91,54 @@ TEST(Catalog, HostileNamesAreCutInTheMessage) {
   EXPECT_LT(error.message.size(), 300u);
 }
 
+class TargetSetTest : public testing::Test {
+ protected:
+  gateway::Target target(const std::string& name, std::size_t capacity) {
+    return {std::make_shared<gateway::Endpoint>(EndpointName(name), *bindings_.find("llamacpp"),
+                                                bindings::EndpointAddress{},
+                                                gateway::EndpointOptions{capacity, true, {}}),
+            "m"};
+  }
+  bindings::BindingSet bindings_;
+};
+
+TEST_F(TargetSetTest, TheLeastBusyPartIsChosen) {
+  auto small = target("small", 2);
+  auto large = target("large", 4);
+  TargetSet set(small);
+  set.add(large);
+  EXPECT_EQ(set.size(), 2u);
+  EXPECT_EQ(set.choose().endpoint, small.endpoint);  // the first of equals
+  auto one = set.choose().endpoint->try_acquire();
+  EXPECT_EQ(set.choose().endpoint, large.endpoint);
+  auto two = large.endpoint->try_acquire();
+  EXPECT_EQ(set.choose().endpoint, large.endpoint);  // a quarter against a half
+  auto three = large.endpoint->try_acquire();
+  EXPECT_EQ(set.choose().endpoint, small.endpoint);
+}
+
+TEST_F(TargetSetTest, AClosedOneOnlyIfAllAre) {
+  auto first = target("first", 1);
+  auto second = target("second", 1);
+  TargetSet set(first);
+  set.add(second);
+  auto busy = second.endpoint->try_acquire();
+  first.endpoint->close();
+  EXPECT_EQ(set.choose().endpoint, second.endpoint);
+  second.endpoint->close();
+  EXPECT_TRUE(set.choose().endpoint->closed());
+  first.endpoint->reopen();
+  EXPECT_EQ(set.choose().endpoint, first.endpoint);
+}
+
 TEST(Catalog, TargetsByOperation) {
   Catalog all;
-  all.text_targets["a"] = {nullptr, "text"};
-  all.embedding_targets["a"] = {nullptr, "embedding"};
-  EXPECT_EQ(all.targets(inference::Operation::chat).at("a").backend_model, "text");
-  EXPECT_EQ(all.targets(inference::Operation::completion).at("a").backend_model, "text");
-  EXPECT_EQ(all.targets(inference::Operation::embedding).at("a").backend_model, "embedding");
+  all.text_targets.emplace("a", gateway::Target{nullptr, "text"});
+  all.embedding_targets.emplace("a", gateway::Target{nullptr, "embedding"});
+  EXPECT_EQ(all.targets(inference::Operation::chat).at("a").model(), "text");
+  EXPECT_EQ(all.targets(inference::Operation::completion).at("a").model(), "text");
+  EXPECT_EQ(all.targets(inference::Operation::embedding).at("a").choose().backend_model,
+            "embedding");
 }
 
 TEST(Catalog, DescribesAFile) {

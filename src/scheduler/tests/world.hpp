@@ -64,7 +64,7 @@ class World {
     scheduler = std::make_unique<Scheduler>(
         SchedulerParts{loops.shards(), pool_, telemetry::Logger(log, "scheduler"), metrics, clock_,
                        *files_, *processes_, bindings_, folder / "cache", place_freed, waiting,
-                       local_models, model_index, served_models},
+                       local_models, model_index, served_models, demand, queue_wait},
         shared_settings());
   }
   void start() {
@@ -149,6 +149,8 @@ class World {
   std::function<void()> place_freed = [] {};
   std::function<std::size_t(const std::string&)> waiting;
   std::function<void(std::vector<gateway::LocalModel>)> local_models;
+  std::function<std::vector<ModelDemand>()> demand;
+  std::function<std::optional<std::chrono::milliseconds>(const std::string&)> queue_wait;
   models::ModelIndex* model_index = nullptr;
   models::ServedModels* served_models = nullptr;
   net::testing::Loops loops;
