@@ -25,6 +25,7 @@
 #include "sys/clock.hpp"
 #include "sys/files.hpp"
 #include "sys/process.hpp"
+#include "sys/resource_limits.hpp"
 #include "telemetry/log.hpp"
 #include "telemetry/metrics.hpp"
 
@@ -73,6 +74,8 @@ struct InstanceStatus {
   std::size_t waiting = 0;
   std::uint64_t requests_total = 0;
   unsigned restarts = 0;
+  std::uint64_t memory_limit_bytes = 0;  // that it may take of the host; 0: any
+  sys::LimitWays limited_by;             // which limits hold, and by what
 };
 
 struct SchedulerParts {
@@ -91,6 +94,7 @@ struct SchedulerParts {
   std::function<void(std::vector<gateway::LocalModel>)> local_models;
   models::ModelIndex* model_index = nullptr;      // what is known of the models folder's files
   models::ServedModels* served_models = nullptr;  // puts the catalog's models beside them
+  sys::ResourceLimits* limits = nullptr;          // of engines; without, their memory is watched
 };
 
 class Scheduler final : public gateway::EndpointSource {
