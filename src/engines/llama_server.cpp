@@ -21,6 +21,8 @@ constexpr unsigned kContextStep = 256;  // the engine rounds each slot up to thi
 // default takes whatever accelerator it finds.
 void add_placement(const InstanceSpec& spec, std::vector<std::string>& arguments) {
   const bool cpu = spec.device.empty();
+  // Before the devices, which come into being with it.
+  if (!spec.rpc.empty()) arguments.insert(arguments.end(), {"--rpc", join(spec.rpc, ",")});
   arguments.insert(arguments.end(),
                    {"-dev", cpu ? "none" : spec.device, "-ngl",
                     std::to_string(cpu ? 0 : spec.gpu_layers), "-ctk", spec.cache_type, "-ctv",
@@ -29,7 +31,6 @@ void add_placement(const InstanceSpec& spec, std::vector<std::string>& arguments
   if (!spec.device_shares.empty()) {
     arguments.insert(arguments.end(), {"-sm", "layer", "-ts", spec.device_shares});
   }
-  if (!spec.rpc.empty()) arguments.insert(arguments.end(), {"--rpc", join(spec.rpc, ",")});
   if (!spec.projector.empty()) {
     arguments.insert(arguments.end(), {"--mmproj", spec.projector.string()});
     // It would go to the first accelerator there is, whether named for the model or not.
