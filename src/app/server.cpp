@@ -76,6 +76,7 @@ Server::Server(cli::ServeOptions options, std::shared_ptr<const config::Settings
       files_(files),
       begun_(begun),
       processes_(sys::real_processes()),
+      engine_limits_(sys::real_resource_limits()),
       shards_(shard_count(*settings_)),
       caller_rules_(shards_, caller_rules(settings_->gateway)),
       store_(std::move(store)),
@@ -118,6 +119,7 @@ void Server::make_gateway() {
   parts.demand = [this] { return api_->take_demand(); };
   parts.model_index = &models_.index();
   parts.served_models = &models_.served();
+  parts.limits = engine_limits_.get();
   scheduler_ = std::make_unique<scheduler::Scheduler>(std::move(parts), settings_);
   models_.catalog().on_change([this] { scheduler_->refresh_models(); });
   dispatcher_ = std::make_unique<gateway::Dispatcher>(shards_, *scheduler_);

@@ -62,6 +62,7 @@ class Server {
   std::chrono::steady_clock::time_point begun_;
   sys::RealClock clock_;
   std::unique_ptr<sys::Processes> processes_;
+  std::unique_ptr<sys::ResourceLimits> engine_limits_;
   telemetry::Metrics metrics_;
   bindings::BindingSet bindings_;
   std::atomic<bool> ready_{false};

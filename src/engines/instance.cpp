@@ -7,7 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "engines/core/engine_limits.hpp"
 #include "engines/core/engine_log.hpp"
+#include "engines/rpc_servers.hpp"
 #include "net/http_client.hpp"
 #include "net/one_shot.hpp"
 #include "sys/ports.hpp"
@@ -42,7 +44,10 @@ telemetry::LogLevel log_level(EngineLevel level) {
 
 // One process from spawn to exit, shared by the coroutines that watch it.
 struct Life {
+  std::unique_ptr<sys::LimitedGroup> group;  // ends after the child
   std::unique_ptr<sys::ChildProcess> child;
+  sys::LimitWays limited_by;
+  bool passed_limit = false;
   InstanceAddress address;
   LineSplitter splitter;
   LogTail tail;
@@ -72,6 +77,7 @@ struct Instance::Impl {
 
   Actions spawn();
   Result<std::shared_ptr<Life>> try_spawn(Fault& fault);
+  void limit(Life& started, sys::SpawnSpec& child) const;
   Error told(std::string_view what, const Error& reason) const;
 
   // Reads until nothing is there now; false at the end.
@@ -79,9 +85,11 @@ struct Instance::Impl {
   void log_line(Life& life, std::string_view line);
 
   net::Task<void> sleep_then_tick(sys::Steady until);
+  net::Task<void> reach_then_spawn();
   net::Task<void> watch_exit(std::shared_ptr<Life> watched);
   net::Task<std::optional<sys::ExitStatus>> exit_of(std::shared_ptr<Life> watched);
   net::Task<void> watch_output(std::shared_ptr<Life> watched);
+  net::Task<void> watch_memory(std::shared_ptr<Life> watched);
   net::Task<void> check_health(std::shared_ptr<Life> checked);
   net::Task<Health> ask_health(std::shared_ptr<Life> asked);
   net::HttpTarget target(const Life& of) const;
@@ -123,7 +131,13 @@ void Instance::Impl::perform(Actions actions) {
 
 void Instance::Impl::perform_one(const Action& action) {
   switch (action.kind) {
-    case ActionKind::spawn: std::ranges::move(spawn(), std::back_inserter(queue)); break;
+    case ActionKind::spawn:
+      if (spec.rpc.empty()) {
+        std::ranges::move(spawn(), std::back_inserter(queue));
+      } else {
+        tasks.spawn(reach_then_spawn());
+      }
+      break;
     case ActionKind::check_health:
       if (life) tasks.spawn(check_health(life));
       break;
@@ -190,6 +204,19 @@ net::Task<void> Instance::Impl::sleep_then_tick(sys::Steady until) {
   perform(machine.tick(now()));
 }
 
+net::Task<void> Instance::Impl::reach_then_spawn() {
+  auto reached = co_await reach_rpc_servers(spec.rpc);
+  // Stopped or timed out meanwhile? Then nothing is to be started.
+  if (reached && machine.state() == InstanceState::starting) {
+    perform(spawn());
+    co_return;
+  }
+  Error why = reached ? Error(fail(ErrorCode::cancelled, "the start was called off"))
+                      : std::move(reached).error();
+  const Fault fault = why.code == ErrorCode::invalid_argument ? Fault::permanent : Fault::crash;
+  perform(machine.spawn_failed(now(), std::move(why), fault));
+}
+
 Actions Instance::Impl::spawn() {
   Fault fault = Fault::crash;
   auto started = try_spawn(fault);
@@ -199,6 +226,7 @@ Actions Instance::Impl::spawn() {
            {{"model", spec.name}, {"pid", life->child->pid()}, {"port", life->address.port}});
   tasks.spawn(watch_exit(life));
   tasks.spawn(watch_output(life));
+  if (life->limited_by.memory == sys::LimitWay::watch) tasks.spawn(watch_memory(life));
   return machine.spawned(now());
 }
 
@@ -208,6 +236,7 @@ Result<std::shared_ptr<Life>> Instance::Impl::try_spawn(Fault& fault) {
   started->address.api_key.value = sys::random_hex(kKeyBytes);
   fault = Fault::permanent;  // What follows would fail the same way again.
   CORRAL_CHECK(services.files.stat(spec.model_file));
+  if (!spec.projector.empty()) CORRAL_CHECK(services.files.stat(spec.projector));
   for (const models::FileIdentity& file : spec.files) {
     CORRAL_TRY(auto there, services.files.stat(file.path));
     CORRAL_CHECK(models::check_unchanged(file, there));
@@ -215,18 +244,53 @@ Result<std::shared_ptr<Life>> Instance::Impl::try_spawn(Fault& fault) {
   CORRAL_TRY(auto program, find_llama_server(services.files, spec.settings, services.cache_folder));
   CORRAL_TRY(auto arguments,
              llama_server_arguments(spec, started->address.port, services.physical_cores));
-  auto child =
-      services.processes.spawn({.program = program,
-                                .arguments = std::move(arguments),
-                                .environment = llama_server_environment(
-                                    sys::environment_without({}), started->address.api_key),
-                                .capture_stderr = true});
+  sys::SpawnSpec asked{.program = program,
+                       .arguments = std::move(arguments),
+                       .environment = llama_server_environment(sys::environment_without({}),
+                                                               started->address.api_key),
+                       .capture_stderr = true};
+  limit(*started, asked);
+  auto child = services.processes.spawn(asked);
   if (!child) {
     if (child.error().code == ErrorCode::io) fault = Fault::crash;
     return std::unexpected(std::move(child).error());
   }
   started->child = std::move(*child);
   return started;
+}
+
+void Instance::Impl::limit(Life& started, sys::SpawnSpec& child) const {
+  constexpr unsigned kBeforeUs = 300;
+  child.ended_before_us = kBeforeUs;
+  const sys::LimitWishes wishes = limits_of(spec);
+  if (services.limits != nullptr) {
+    started.group = services.limits->create(wishes);
+    started.limited_by = started.group->ways();
+    child.join = started.group->join_files();
+  }
+  auto& by = started.limited_by;
+  if (wishes.memory > 0 && by.memory == sys::LimitWay::none) by.memory = sys::LimitWay::watch;
+  if (wishes.processors > 0 && by.processors == sys::LimitWay::none) {
+    by.processors = sys::LimitWay::threads;
+  }
+  if (wishes.io_weight > 0 && by.io == sys::LimitWay::none) {
+    by.io = sys::LimitWay::priority;
+    child.io_level = io_level(wishes.io_weight);
+  }
+}
+
+// Where the system keeps no limit: what is not a file's must stay below it.
+net::Task<void> Instance::Impl::watch_memory(std::shared_ptr<Life> watched) {
+  constexpr auto kStep = std::chrono::milliseconds(100);
+  const std::uint64_t most = memory_limit(spec);
+  for (;;) {
+    auto slept = co_await net::sleep_for(kStep);
+    if (!slept || life != watched) co_return;
+    if (watched->child->usage().private_bytes <= most) continue;
+    watched->passed_limit = true;
+    watched->child->kill_group();
+    co_return;
+  }
 }
 
 net::Task<std::optional<sys::ExitStatus>> Instance::Impl::exit_of(std::shared_ptr<Life> watched) {
@@ -249,6 +313,13 @@ net::Task<void> Instance::Impl::watch_exit(std::shared_ptr<Life> watched) {
   auto [reason, fault] =
       diagnose({.by_signal = status->by_signal, .code = status->code, .text = status->describe()},
                watched->tail);
+  constexpr int kKilled = 9;
+  const bool killed = status->by_signal && status->code == kKilled;
+  if (killed && watched->group) watched->passed_limit |= watched->group->ran_out_of_memory();
+  if (watched->passed_limit) {
+    reason = passed_memory_limit(spec).because(watched->tail.text());
+    fault = Fault::crash;
+  }
   bool asked_for =
       machine.state() == InstanceState::stopping || machine.state() == InstanceState::killing;
   if (!asked_for)
@@ -349,6 +420,8 @@ InstanceInfo Instance::info() const {
   sys::ProcessUsage usage = impl_->life->child->usage();
   info.resident_bytes = usage.resident_bytes;
   info.cpu_time = usage.cpu_time;
+  info.limited_by = impl_->life->limited_by;
+  if (info.limited_by.memory != sys::LimitWay::none) info.memory_limit = memory_limit(impl_->spec);
   return info;
 }
 

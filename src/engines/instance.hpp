@@ -29,6 +29,7 @@
 #include "sys/clock.hpp"
 #include "sys/files.hpp"
 #include "sys/process.hpp"
+#include "sys/resource_limits.hpp"
 #include "telemetry/log.hpp"
 
 namespace corral::engines {
@@ -51,6 +52,8 @@ struct InstanceInfo {
   std::optional<Error> last_error;
   std::uint64_t resident_bytes = 0;
   std::chrono::milliseconds cpu_time{0};
+  std::uint64_t memory_limit = 0;  // bytes; 0: none
+  sys::LimitWays limited_by;       // of those that it has
 };
 
 // What an instance needs of the rest of the program; all of it outlives the instance.
@@ -60,8 +63,9 @@ struct InstanceServices {
   sys::Files& files;
   const sys::Clock& clock;
   telemetry::Logger log;
-  sys::Path cache_folder;       // where built engines lie (sys::user_folders().cache)
-  unsigned physical_cores = 1;  // threads of an engine, unless configured
+  sys::Path cache_folder;                 // where built engines lie (sys::user_folders().cache)
+  unsigned physical_cores = 1;            // threads of an engine, unless configured
+  sys::ResourceLimits* limits = nullptr;  // none: what is used of memory is watched
 };
 
 class Instance {

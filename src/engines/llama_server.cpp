@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/text.hpp"
+#include "engines/core/engine_limits.hpp"
 #include "sys/process.hpp"
 
 namespace corral::engines {
@@ -20,11 +21,28 @@ constexpr unsigned kContextStep = 256;  // the engine rounds each slot up to thi
 // default takes whatever accelerator it finds.
 void add_placement(const InstanceSpec& spec, std::vector<std::string>& arguments) {
   const bool cpu = spec.device.empty();
+  // Before the devices, which come into being with it.
+  if (!spec.rpc.empty()) arguments.insert(arguments.end(), {"--rpc", join(spec.rpc, ",")});
   arguments.insert(arguments.end(),
                    {"-dev", cpu ? "none" : spec.device, "-ngl",
                     std::to_string(cpu ? 0 : spec.gpu_layers), "-ctk", spec.cache_type, "-ctv",
                     spec.cache_type, "--ctx-checkpoints", std::to_string(spec.checkpoints)});
   if (!spec.repack) arguments.emplace_back("--no-repack");
+  if (!spec.device_shares.empty()) {
+    arguments.insert(arguments.end(), {"-sm", "layer", "-ts", spec.device_shares});
+  }
+  if (!spec.projector.empty()) {
+    arguments.insert(arguments.end(), {"--mmproj", spec.projector.string()});
+    // It would go to the first accelerator there is, whether named for the model or not.
+    if (cpu || !spec.rpc.empty()) {
+      arguments.emplace_back("--no-mmproj-offload");
+    } else {
+      const auto comma = spec.device.rfind(',');
+      arguments.insert(arguments.end(),
+                       {"--mmproj-device",
+                        comma == std::string::npos ? spec.device : spec.device.substr(comma + 1)});
+    }
+  }
 }
 
 // Set by Corral, or unfit for an engine behind a gateway.
@@ -150,6 +168,7 @@ Result<std::vector<std::string>> llama_server_arguments(const InstanceSpec& spec
   CORRAL_CHECK(check_extra(settings.extra_arguments));
   unsigned slots = std::max(spec.slots, 1u);
   unsigned threads = settings.threads > 0 ? settings.threads : std::max(physical_cores, 1u);
+  threads = threads_within(threads, settings.cpu_limit);
   unsigned batch = std::max(settings.batch, 1u);
   // An embedding is computed in one step: a longer input than a step holds would be refused.
   if (spec.purpose == Purpose::embedding) batch = std::max(batch, spec.context);

@@ -30,12 +30,16 @@ struct InstanceSpec {
   config::LlamaServerSettings settings;
   unsigned context = 4096;  // tokens a slot
   unsigned slots = 4;
-  bool own_pooling = false;                 // the model says how its embeddings are pooled
-  std::string device;                       // of the engine's own names: "CUDA0"; empty: the CPU
-  unsigned gpu_layers = 0;                  // that go there
-  std::string cache_type = "f16";           // of keys and values
-  unsigned checkpoints = 2;                 // of each slot, of caches that cannot be rolled back
-  bool repack = true;                       // faster on the CPU, for a copy of some weights
+  bool own_pooling = false;        // the model says how its embeddings are pooled
+  std::string device;              // of the engine's own names: "CUDA0,CUDA1"; empty: the CPU
+  unsigned gpu_layers = 0;         // that go there
+  std::string cache_type = "f16";  // of keys and values
+  unsigned checkpoints = 2;        // of each slot, of caches that cannot be rolled back
+  bool repack = true;              // faster on the CPU, for a copy of some weights
+  std::uint64_t memory = 0;        // of the host, as it was counted; 0: unknown
+  std::string device_shares;       // "20,13": layers of each of several devices
+  std::vector<std::string> rpc;    // HOST:PORT of the rpc-servers that are devices too
+  sys::Path projector;             // the file that lets it see; may be empty
   std::vector<models::FileIdentity> files;  // as they were taken in: others are not started
   bool operator==(const InstanceSpec&) const = default;
 };

@@ -28,6 +28,7 @@
 #include "sys/clock.hpp"
 #include "sys/files.hpp"
 #include "sys/process.hpp"
+#include "sys/resource_limits.hpp"
 #include "telemetry/log.hpp"
 #include "telemetry/metrics.hpp"
 
@@ -77,6 +78,8 @@ struct InstanceStatus {
   std::size_t waiting = 0;
   std::uint64_t requests_total = 0;
   unsigned restarts = 0;
+  std::uint64_t memory_limit_bytes = 0;  // that it may take of the host; 0: any
+  sys::LimitWays limited_by;             // which limits hold, and by what
 };
 
 struct SchedulerParts {
@@ -99,6 +102,7 @@ struct SchedulerParts {
   // for changing the number of instances.
   std::function<std::vector<ModelDemand>()> demand;
   std::function<std::optional<std::chrono::milliseconds>(const std::string& model)> queue_wait;
+  sys::ResourceLimits* limits = nullptr;          // of engines; without, their memory is watched
 };
 
 class Scheduler final : public gateway::EndpointSource {

@@ -6,6 +6,7 @@
 
 #include "base/text.hpp"
 #include "scheduler/start_plan.hpp"
+#include "scheduler/whole_start.hpp"
 #include "sys/host.hpp"
 
 namespace corral::scheduler {
@@ -77,9 +78,8 @@ Scheduler::Impl::Impl(SchedulerParts p, std::shared_ptr<const config::Settings> 
 net::Task<Result<void>> Scheduler::Impl::watch_models() {
   timer = std::make_unique<net::TaskGroup>(parts.shards.control());
   share_out();
-  sys::Path folder = settings->models.directory;
-  if (folder.empty()) {
-    folder = sys::Path(settings->data_dir) / "models";
+  const sys::Path folder = models_folder(*settings);
+  if (settings->models.directory.empty()) {
     CORRAL_CO_CHECK(parts.files.make_directories(folder, 0755));
   }
   auto reader = std::make_unique<models::ModelFolder>(parts.files, parts.clock,
@@ -206,7 +206,7 @@ std::chrono::milliseconds Scheduler::Impl::idle_timeout_of(const std::string& mo
 
 Result<models::StartPlan> Scheduler::Impl::plan_for(const models::ModelEntry& entry,
                                                     engines::Purpose purpose) const {
-  return start_plan(*settings, entry, purpose, machine());
+  return plan_whole_start(*settings, parts.files, parts.limits, entry, purpose, machine());
 }
 
 engines::InstanceSpec Scheduler::Impl::spec_for(const models::ModelEntry& entry,
@@ -252,7 +252,7 @@ Result<DeployedModel*> Scheduler::Impl::deployment(const models::ModelEntry& ent
   };
   DeploymentParts shared{
       {parts.shards.control(), parts.processes, parts.files, parts.clock, parts.log.named("engine"),
-       parts.cache_folder, sys::host_facts().physical_cores},
+       parts.cache_folder, sys::host_facts().physical_cores, parts.limits},
       parts.metrics,
       *parts.bindings.find("llamacpp"),
       std::move(freed)};
@@ -397,6 +397,8 @@ InstanceStatus Scheduler::Impl::instance_status(const DeployedModel& model) {
   status.resident_bytes = info.resident_bytes;
   status.cpu_seconds = std::chrono::duration<double>(info.cpu_time).count();
   status.restarts = info.restarts;
+  status.memory_limit_bytes = info.memory_limit;
+  status.limited_by = info.limited_by;
   if (const auto& endpoint = model.endpoint()) {
     auto load = endpoint->load();
     status.in_flight = load.in_flight;

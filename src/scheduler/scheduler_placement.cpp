@@ -108,8 +108,8 @@ Result<std::vector<StartOption>> Scheduler::Impl::options_for(const models::Mode
   StartOption option;
   option.spec = spec_for(entry, purpose, plan);
   option.place.device = plan.device;
-  if (plan.device != models::kHostDevice) {
-    option.place.charges.push_back({account_of(plan.device), plan.device_bytes});
+  for (const auto& share : plan.shares) {
+    option.place.charges.push_back({account_of(share.device), share.bytes});
   }
   option.place.charges.push_back({account_of(models::kHostDevice), plan.host_bytes});
   return std::vector{std::move(option)};

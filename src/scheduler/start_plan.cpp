@@ -4,6 +4,10 @@
 #include <limits>
 #include <string>
 #include <utility>
+#include <vector>
+
+#include "base/text.hpp"
+#include "engines/core/engine_limits.hpp"
 
 namespace corral::scheduler {
 namespace {
@@ -50,12 +54,17 @@ models::StartWishes wishes_of(const config::Settings& settings, const config::Mo
   out.slots = own.slots != 0 ? own.slots : settings.llama_server.slots;
   out.batch = settings.llama_server.batch;
   out.threads = settings.llama_server.threads;
+  if (settings.llama_server.cpu_limit > 0) {
+    constexpr unsigned kAny = std::numeric_limits<unsigned>::max();
+    out.most_threads = engines::threads_within(kAny, settings.llama_server.cpu_limit);
+  }
   out.device = own.device;
   if (own.gpu_layers) out.gpu_layers = *own.gpu_layers;
   out.cache = models::parse_cache_type(own.cache_type).value_or(models::CacheType::f16);
   out.embedding = purpose == engines::Purpose::embedding;
   out.checkpoints = kCheckpoints;
   out.memory = own.memory;
+  out.rpc = own.rpc;
   return out;
 }
 
@@ -85,9 +94,18 @@ Result<models::StartPlan> start_plan(const config::Settings& settings,
   const config::ModelSettings own =
       found == settings.models.settings.end() ? config::ModelSettings{} : found->second;
   const models::GgufMetadata unknown;
+  auto wishes = wishes_of(settings, own, purpose);
+  if (entry.projector && purpose == engines::Purpose::chat) {
+    wishes.projector = projector_memory(entry.projector->size);
+    wishes.projector_file = entry.projector->path.string();
+  }
   return models::plan_start(entry.metadata ? *entry.metadata : unknown,
-                            seen_by(own.pool, settings.scheduler, machine),
-                            wishes_of(settings, own, purpose));
+                            seen_by(own.pool, settings.scheduler, machine), wishes);
+}
+
+std::uint64_t projector_memory(std::uint64_t file_bytes) {
+  constexpr std::uint64_t kBuffers = 64ull << 20;
+  return file_bytes + file_bytes / 2 + kBuffers;
 }
 
 void apply(const models::StartPlan& plan, engines::InstanceSpec& spec) {
@@ -98,6 +116,16 @@ void apply(const models::StartPlan& plan, engines::InstanceSpec& spec) {
   spec.context = narrow(plan.context);
   spec.slots = narrow(plan.slots);
   spec.device = plan.device == models::kHostDevice ? std::string() : plan.device;
+  spec.device_shares.clear();
+  if (plan.shares.size() > 1) {
+    std::vector<std::string> layers;
+    layers.reserve(plan.shares.size());
+    for (const auto& each : plan.shares) layers.push_back(std::to_string(each.layers));
+    spec.device_shares = join(layers, ",");
+  }
+  spec.rpc = plan.rpc;
+  spec.projector = plan.projector;
+  spec.memory = plan.host_bytes;
   spec.gpu_layers = narrow(plan.gpu_layers);
   spec.cache_type = std::string(models::to_string(plan.cache));
   spec.checkpoints = narrow(plan.checkpoints);

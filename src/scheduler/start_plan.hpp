@@ -32,6 +32,10 @@ Result<models::StartPlan> start_plan(const config::Settings& settings,
                                      const models::ModelEntry& entry, engines::Purpose purpose,
                                      const models::Machine& machine);
 
+// What a projector of this size takes: its weights, and buffers for the images (an upper figure of
+// common ones; what an image needs depends on its size).
+std::uint64_t projector_memory(std::uint64_t file_bytes);
+
 void apply(const models::StartPlan& plan, engines::InstanceSpec& spec);
 
 }  // namespace corral::scheduler

@@ -34,41 +34,6 @@ bool lists(std::string_view comma_list, std::string_view wanted) {
   return std::ranges::find(parts, wanted) != parts.end();
 }
 
-// One hierarchy of control groups: where it is mounted, and where in it we are.
-struct Hierarchy {
-  Path mount;
-  Path group;  // relative to `mount`
-};
-
-// /proc/self/mountinfo: id parent major:minor root mount options [optional] - type source super.
-std::optional<Hierarchy> find_hierarchy(const Path& root, std::string_view controller) {
-  bool unified = controller.empty();
-  std::string group;
-  for (std::string_view line : split(file_text(root / "proc/self/cgroup"), '\n')) {
-    std::vector<std::string_view> parts = split(line, ':');
-    if (parts.size() < 3) continue;
-    if (unified ? parts[1].empty() : lists(parts[1], controller))
-      group = line.substr(parts[0].size() + parts[1].size() + 2);
-  }
-  if (group.empty()) return std::nullopt;
-  for (std::string_view line : split(file_text(root / "proc/self/mountinfo"), '\n')) {
-    std::size_t dash = line.find(" - ");
-    if (dash == std::string_view::npos) continue;
-    std::vector<std::string_view> left = split(line.substr(0, dash), ' ');
-    std::vector<std::string_view> right = split(line.substr(dash + 3), ' ');
-    if (left.size() < 6 || right.size() < 3) continue;
-    bool matches =
-        unified ? right[0] == "cgroup2" : right[0] == "cgroup" && lists(right[2], controller);
-    if (!matches) continue;
-    // In a container the mount may begin below the true root of the hierarchy.
-    std::string_view top = left[3] == "/" ? "" : left[3];
-    std::string_view below = group;
-    below = below.starts_with(top) ? below.substr(top.size()) : std::string_view("/");
-    return Hierarchy{root / Path(left[4]).relative_path(), Path(below).relative_path()};
-  }
-  return std::nullopt;
-}
-
 // From our own group up to the mount.
 std::vector<Path> groups_upwards(const Hierarchy& hierarchy) {
   std::vector<Path> groups;
@@ -126,6 +91,35 @@ void read_version_1_memory(const Hierarchy& hierarchy, CgroupLimits& limits) {
 }
 
 }  // namespace
+
+// /proc/self/mountinfo: id parent major:minor root mount options [optional] - type source super.
+std::optional<Hierarchy> find_hierarchy(const Path& root, std::string_view controller) {
+  bool unified = controller.empty();
+  std::string group;
+  for (std::string_view line : split(file_text(root / "proc/self/cgroup"), '\n')) {
+    std::vector<std::string_view> parts = split(line, ':');
+    if (parts.size() < 3) continue;
+    if (unified ? parts[1].empty() : lists(parts[1], controller))
+      group = line.substr(parts[0].size() + parts[1].size() + 2);
+  }
+  if (group.empty()) return std::nullopt;
+  for (std::string_view line : split(file_text(root / "proc/self/mountinfo"), '\n')) {
+    std::size_t dash = line.find(" - ");
+    if (dash == std::string_view::npos) continue;
+    std::vector<std::string_view> left = split(line.substr(0, dash), ' ');
+    std::vector<std::string_view> right = split(line.substr(dash + 3), ' ');
+    if (left.size() < 6 || right.size() < 3) continue;
+    bool matches =
+        unified ? right[0] == "cgroup2" : right[0] == "cgroup" && lists(right[2], controller);
+    if (!matches) continue;
+    // In a container the mount may begin below the true root of the hierarchy.
+    std::string_view top = left[3] == "/" ? "" : left[3];
+    std::string_view below = group;
+    below = below.starts_with(top) ? below.substr(top.size()) : std::string_view("/");
+    return Hierarchy{root / Path(left[4]).relative_path(), Path(below).relative_path()};
+  }
+  return std::nullopt;
+}
 
 CgroupLimits cgroup_limits(const Path& root) {
   CgroupLimits limits;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "sys/files.hpp"
@@ -16,6 +17,14 @@ struct CgroupLimits {
   std::optional<std::uint64_t> memory_limit;     // bytes
   std::optional<std::uint64_t> memory_headroom;  // limit - use, page cache that can go not counted
 };
+
+// One hierarchy of control groups: where it is mounted, and where in it we are.
+struct Hierarchy {
+  Path mount;
+  Path group;  // relative to `mount`
+};
+// That of a controller of version 1 ("memory"), or, with an empty name, that of version 2.
+std::optional<Hierarchy> find_hierarchy(const Path& root, std::string_view controller);
 
 // Versions 1 and 2 (kernel documentation, admin-guide/cgroup-v1 and cgroup-v2.rst).
 CgroupLimits cgroup_limits(const Path& root);

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "sys/large_files.hpp"
+#include "sys/read_at_linux.hpp"
 
 namespace corral::sys {
 namespace {
@@ -38,18 +39,9 @@ class RealLargeFile final : public LargeFile {
   }
 
   Result<std::size_t> read_at(std::uint64_t offset, char* out, std::size_t length) const override {
-    std::size_t done = 0;
-    while (done < length) {
-      ssize_t got =
-          ::pread(fd_.get(), out + done, length - done, static_cast<off_t>(offset + done));
-      if (got == 0) break;
-      if (got < 0) {
-        if (errno == EINTR) continue;
-        return large_file_error("cannot read", path_, errno);
-      }
-      done += static_cast<std::size_t>(got);
-    }
-    return done;
+    auto done = sys::read_at(fd_.get(), offset, out, length);
+    if (!done) return large_file_error("cannot read", path_, done.error());
+    return *done;
   }
 
   Result<void> reserve(std::uint64_t bytes) override {

@@ -35,6 +35,10 @@ struct SpawnSpec {
   bool capture_stdout = false;                     // else /dev/null
   bool capture_stderr = false;
   std::optional<std::uint64_t> memory_limit;  // bytes of address space (RLIMIT_AS)
+  std::vector<int> join;  // of a LimitedGroup: it is in that group before it runs
+  // Short of memory, the system ends it before us: as much above ours, of at most 1000.
+  unsigned ended_before_us = 0;
+  std::optional<unsigned> io_level;  // of its class of the disk's scheduler: 0 (first) to 7
 };
 
 struct ExitStatus {
@@ -47,6 +51,7 @@ enum class Signal { interrupt, terminate, kill };
 
 struct ProcessUsage {
   std::uint64_t resident_bytes = 0;
+  std::uint64_t private_bytes = 0;  // of them, those that are not a file's
   std::chrono::milliseconds cpu_time{0};
 };
 

@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,8 +13,10 @@ extern "C" {
 #include <sys/pidfd.h>
 }
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 
 #include "sys/process.hpp"
 #include "sys/process_linux.hpp"
@@ -22,7 +25,7 @@ namespace corral::sys {
 namespace {
 
 // Where the child was when it failed, sent to the parent with errno.
-enum class Step : int { group, parent_death, descriptors, limits, directory, execute };
+enum class Step : int { group, parent_death, limits, descriptors, directory, execute };
 
 struct ChildFailure {
   Step step;
@@ -39,6 +42,10 @@ struct ChildPlan {
   int null_fd, stdout_fd, stderr_fd, report_fd;  // all above 2
   pid_t parent;
   const std::uint64_t* memory_limit;
+  const int* join;  // `join_count` of them
+  std::size_t join_count;
+  const char* oom_score;  // or nullptr
+  const unsigned* io_level;
 };
 
 [[noreturn]] void child_fail(int report_fd, Step step) {
@@ -64,12 +71,39 @@ bool child_limit(const ChildPlan& plan) {
   return ::setrlimit(RLIMIT_AS, &memory) == 0;
 }
 
+// Before descriptors are moved about, since those of the groups may be anywhere.
+bool child_join(const ChildPlan& plan) {
+  for (std::size_t i = 0; i < plan.join_count; ++i) {
+    // "0" is whoever writes it.
+    if (::write(plan.join[i], "0", 1) != 1) return false;
+  }
+  return true;
+}
+
+// Hints: a system that does not take them has its reasons.
+void child_hints(const ChildPlan& plan) {
+  if (plan.oom_score != nullptr) {
+    int fd = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+      [[maybe_unused]] ssize_t put = ::write(fd, plan.oom_score, ::strlen(plan.oom_score));
+      ::close(fd);
+    }
+  }
+  if (plan.io_level == nullptr) return;
+  // ioprio_set(2), which has no function in the C library.
+  constexpr int kThisProcess = 1, kBestEffort = 2, kClassShift = 13;
+  ::syscall(SYS_ioprio_set, kThisProcess, 0,
+            (kBestEffort << kClassShift) | static_cast<int>(*plan.io_level));
+}
+
 [[noreturn]] void run_child(const ChildPlan& plan) {
   int report = plan.report_fd;
   if (::setpgid(0, 0) != 0) child_fail(report, Step::group);
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) child_fail(report, Step::parent_death);
   if (::getppid() != plan.parent) ::_exit(127);  // The parent ended before the line above.
   child_reset_signals();
+  if (!child_join(plan)) child_fail(report, Step::limits);
+  child_hints(plan);
   if (::dup2(plan.null_fd, 0) < 0 || ::dup2(plan.stdout_fd, 1) < 0 || ::dup2(plan.stderr_fd, 2) < 0)
     child_fail(report, Step::descriptors);
   if (report != 3 && ::dup3(report, 3, O_CLOEXEC) < 0) child_fail(report, Step::descriptors);
@@ -114,6 +148,15 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   for (std::string& text : texts) result.push_back(text.data());
   result.push_back(nullptr);
   return result;
+}
+
+// `above` more than ours, which this process may always give to others.
+std::string oom_score(unsigned above) {
+  if (above == 0) return {};
+  constexpr long kMost = 1000;
+  long ours = 0;
+  std::ifstream("/proc/self/oom_score_adj") >> ours;
+  return std::to_string(std::min(kMost, ours + static_cast<long>(std::min(above, 2000u))));
 }
 
 bool has_nul(const std::string& text) { return text.find('\0') != std::string::npos; }
@@ -302,6 +345,7 @@ class RealProcesses final : public Processes {
     std::vector<char*> environment_pointers = pointers(environment);
     CORRAL_TRY(ChildPipes pipes, make_pipes(spec));
 
+    const std::string score = oom_score(spec.ended_before_us);
     int null_fd = pipes.null_device.get();
     ChildPlan plan{
         .program = program.c_str(),
@@ -313,7 +357,11 @@ class RealProcesses final : public Processes {
         .stderr_fd = spec.capture_stderr ? pipes.err.write_end.get() : null_fd,
         .report_fd = pipes.report.write_end.get(),
         .parent = ::getpid(),
-        .memory_limit = spec.memory_limit ? &*spec.memory_limit : nullptr};
+        .memory_limit = spec.memory_limit ? &*spec.memory_limit : nullptr,
+        .join = spec.join.data(),
+        .join_count = spec.join.size(),
+        .oom_score = score.empty() ? nullptr : score.c_str(),
+        .io_level = spec.io_level ? &*spec.io_level : nullptr};
     pid_t pid = fork_child(plan);
     if (pid < 0)
       return fail_os("cannot start '" + program.string() + "'", errno)

@@ -63,9 +63,11 @@ ProcessUsage process_usage(int pid) {
   std::int64_t ticks = number(kUserTicks) + number(kSystemTicks);
   // The resident size in "stat" lags behind by up to 64 pages a processor; "statm" adds up.
   std::ifstream statm(folder + "/statm");
-  std::uint64_t all = 0, resident = 0;
-  statm >> all >> resident;
-  return {.resident_bytes = resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)),
+  std::uint64_t all = 0, resident = 0, shared = 0;
+  statm >> all >> resident >> shared;
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return {.resident_bytes = resident * page,
+          .private_bytes = (resident - std::min(resident, shared)) * page,
           .cpu_time = std::chrono::milliseconds(ticks * 1000 / ::sysconf(_SC_CLK_TCK))};
 }
 

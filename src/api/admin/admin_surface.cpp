@@ -64,6 +64,18 @@ bj::object describe(const scheduler::ModelDetails& details) {
   return result;
 }
 
+// Which limits hold, and by what.
+bj::object describe_limits(const scheduler::InstanceStatus& instance) {
+  auto by = [](sys::LimitWay way) {
+    return way == sys::LimitWay::none ? bj::value(nullptr) : bj::value(sys::to_string(way));
+  };
+  return {{"memory_bytes", instance.memory_limit_bytes > 0 ? bj::value(instance.memory_limit_bytes)
+                                                           : bj::value(nullptr)},
+          {"memory_by", by(instance.limited_by.memory)},
+          {"processors_by", by(instance.limited_by.processors)},
+          {"io_by", by(instance.limited_by.io)}};
+}
+
 bj::object describe(const scheduler::InstanceStatus& instance) {
   return {
       {"model", instance.model},
@@ -83,7 +95,8 @@ bj::object describe(const scheduler::InstanceStatus& instance) {
       {"in_flight", instance.in_flight},
       {"waiting", instance.waiting},
       {"requests_total", instance.requests_total},
-      {"restarts", instance.restarts}};
+      {"restarts", instance.restarts},
+      {"limits", describe_limits(instance)}};
 }
 
 struct ModelQuery {

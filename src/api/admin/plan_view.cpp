@@ -32,10 +32,21 @@ bj::object describe_plan(const Result<models::StartPlan>& plan) {
     choices.push_back(
         bj::object{{"what", choice.what}, {"value", choice.value}, {"why", choice.why}});
   }
+  bj::array devices;
+  devices.reserve(plan->shares.size());
+  for (const auto& share : plan->shares) {
+    devices.push_back(
+        bj::object{{"name", share.device}, {"layers", share.layers}, {"bytes", share.bytes}});
+  }
+  bj::array rpc;
+  for (const auto& server : plan->rpc) rpc.emplace_back(server);
   const bool host_only = plan->gpu_layers == 0;
   return {
       {"device", plan->device},
       {"gpu_layers", plan->gpu_layers},
+      {"devices", std::move(devices)},
+      {"rpc", std::move(rpc)},
+      {"projector", plan->projector.empty() ? bj::value(nullptr) : bj::value(plan->projector)},
       {"context", plan->context},
       {"slots", plan->slots},
       {"threads", plan->threads},

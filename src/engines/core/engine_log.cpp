@@ -22,6 +22,10 @@ constexpr std::array kSymptoms{
     Symptom{"couldn't bind HTTP server socket", Fault::port_taken, "its port was taken", ""},
     Symptom{"error: invalid argument", Fault::permanent, "it refused an argument",
             "check engines.llama_server.extra_arguments and the engine's version"},
+    Symptom{
+        "failed to load multimodal model", Fault::permanent,
+        "it could not load the projector, which may be of another model",
+        "correct models.settings.MODEL.projector, or take the mmproj file beside the model away"},
     Symptom{"unknown model architecture", Fault::permanent,
             "it does not know the model's architecture", "use a newer llama-server"},
     Symptom{"invalid magic", Fault::permanent, "the model's file is not a GGUF file",
@@ -36,6 +40,16 @@ constexpr std::array kSymptoms{
             "lower the context or the number of slots, or stop other models"},
     Symptom{"failed to load model", Fault::permanent, "it could not load the model",
             "its log lines say why"},
+};
+
+// What an engine says before it ends itself.
+constexpr std::array kLastWords{
+    Symptom{"Remote RPC server crashed", Fault::crash, "one of its rpc-servers is gone",
+            "see that all of models.settings.MODEL.rpc run and are of the engine's version"},
+    Symptom{"RPC handshake failed", Fault::crash, "one of its rpc-servers is of another version",
+            "run the ggml-rpc-server that was built with this engine"},
+    Symptom{"Failed to connect to ", Fault::crash, "one of its rpc-servers cannot be reached",
+            "see that all of models.settings.MODEL.rpc run"},
 };
 
 std::string_view hint_for_signal(int number) {
@@ -119,15 +133,16 @@ bool LineBudget::take(sys::Steady now, unsigned& dropped) {
 
 Diagnosis diagnose(const Ending& ending, const LogTail& tail) {
   std::string message = "the engine ended with " + ending.text;
-  if (!ending.by_signal && ending.code != 0) {
-    for (const Symptom& symptom : kSymptoms) {
-      auto shows = [&](const std::string& line) { return line.contains(symptom.sign); };
-      if (std::ranges::none_of(tail.lines(), shows)) continue;
-      Error reason = fail(ErrorCode::unavailable, message + ": " + std::string(symptom.meaning))
-                         .hint(std::string(symptom.hint))
-                         .because(tail.text());
-      return {std::move(reason), symptom.fault};
-    }
+  std::span<const Symptom> known;
+  if (ending.by_signal) known = kLastWords;
+  if (!ending.by_signal && ending.code != 0) known = kSymptoms;
+  for (const Symptom& symptom : known) {
+    auto shows = [&](const std::string& line) { return line.contains(symptom.sign); };
+    if (std::ranges::none_of(tail.lines(), shows)) continue;
+    Error reason = fail(ErrorCode::unavailable, message + ": " + std::string(symptom.meaning))
+                       .hint(std::string(symptom.hint))
+                       .because(tail.text());
+    return {std::move(reason), symptom.fault};
   }
   std::string_view hint =
       ending.by_signal ? hint_for_signal(ending.code) : "its log lines may say more";

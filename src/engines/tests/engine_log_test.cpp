@@ -147,6 +147,23 @@ TEST(Diagnosis, KnownEndings) {
   }
 }
 
+TEST(Diagnosis, AnEngineThatAbortsForItsRpcServerSaysSo) {
+  auto lost = diagnose({true, 6, "signal 6 (Aborted)"},
+                       tail_of({"/src/ggml-rpc.cpp:569: Remote RPC server crashed or returned "
+                                "malformed response"}));
+  EXPECT_EQ(lost.fault, Fault::crash);
+  EXPECT_NE(lost.reason.message.find("one of its rpc-servers is gone"), std::string::npos);
+  EXPECT_EQ(lost.reason.message.find("/src"), std::string::npos);
+}
+
+TEST(Diagnosis, AWrongProjectorIsNotTheModelsFault) {
+  auto wrong = diagnose({false, 1, "exit code 1"},
+                        tail_of({"srv    load_model: failed to load multimodal model, '/m/x'",
+                                 "srv  llama_server: exiting due to model loading error"}));
+  EXPECT_EQ(wrong.fault, Fault::permanent);
+  EXPECT_NE(wrong.reason.message.find("projector"), std::string::npos);
+}
+
 TEST(Diagnosis, SignalsAreCrashesWhateverTheLogSays) {
   LogTail tail = tail_of({"failed to load model"});
   auto killed = diagnose({true, 9, "signal 9 (Killed)"}, tail);

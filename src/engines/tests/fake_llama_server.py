@@ -14,6 +14,7 @@ It takes llama-server's own arguments (all but --port are ignored) and these:
   --fake-port-taken        fail as when the port is taken
   --fake-huge-lines        write a megabyte without an end of line, and many short lines
   --fake-elsewhere         listen on another port than the one asked for
+  --fake-eat MEBIBYTES     hold so much memory
   --fake-child             start a `sleep` of its own and write its pid to --fake-record
 """
 import json
@@ -95,6 +96,8 @@ def misbehave_at_start(options):
         sys.exit(1)
     if "ignore-term" in options:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if "eat" in options:
+        options["eaten"] = b"x" * (int(options["eat"]) << 20)
     if "huge-lines" in options:
         os.write(2, b"x" * 1_000_000)
         os.write(2, b"\n" + b"0.00.010.000 W many: short lines\n" * 5000)

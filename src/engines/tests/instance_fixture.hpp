@@ -122,7 +122,7 @@ class InstanceTest : public testing::Test {
     instance_ = std::make_unique<Instance>(
         spec_,
         InstanceServices{*shard_, *processes_, *files_, clock_, telemetry::Logger(sink_, "test"),
-                         folder_ / "cache", 1},
+                         folder_ / "cache", 1, limits_},
         Instance::Listener{.ready = [this](const InstanceAddress& at) { note({"ready", {}, at}); },
                            .down = [this](const Error& error) { note({"down", error, {}}); },
                            .failed = [this](const Error& error) { note({"failed", error, {}}); },
@@ -165,6 +165,7 @@ class InstanceTest : public testing::Test {
   sys::RealClock clock_;
   std::shared_ptr<MemorySink> sink_ = std::make_shared<MemorySink>();
   net::Shard* shard_ = nullptr;
+  sys::ResourceLimits* limits_ = nullptr;
   std::unique_ptr<Instance> instance_;
   std::deque<Event> events_;
   std::vector<std::string> seen_;

@@ -35,6 +35,49 @@ bool has(const std::vector<std::string>& arguments, const std::string& flag) {
   return std::ranges::find(arguments, flag) != arguments.end();
 }
 
+TEST(LlamaServerArguments, ASpreadModelNamesItsDevicesAndTheirLayers) {
+  InstanceSpec two = spec();
+  two.device = "CUDA1,CUDA0";
+  two.device_shares = "13,20";
+  two.gpu_layers = 33;
+  auto arguments = llama_server_arguments(two, 1, 8).value();
+  EXPECT_EQ(value_of(arguments, "-dev"), "CUDA1,CUDA0");
+  EXPECT_EQ(value_of(arguments, "-sm"), "layer");
+  EXPECT_EQ(value_of(arguments, "-ts"), "13,20");
+  EXPECT_EQ(value_of(arguments, "-ngl"), "33");
+  EXPECT_FALSE(has(llama_server_arguments(spec(), 1, 8).value(), "-ts"));
+}
+
+TEST(LlamaServerArguments, RpcServersComeBeforeTheDevicesThatTheyAre) {
+  InstanceSpec far = spec();
+  far.rpc = {"a:1", "b:2"};
+  far.device = "RPC0,RPC1";
+  auto arguments = llama_server_arguments(far, 1, 8).value();
+  EXPECT_EQ(value_of(arguments, "--rpc"), "a:1,b:2");
+  EXPECT_LT(std::ranges::find(arguments, "--rpc"), std::ranges::find(arguments, "-dev"));
+}
+
+TEST(LlamaServerArguments, AProjectorGoesWhereTheModelIs) {
+  InstanceSpec sees = spec();
+  EXPECT_FALSE(has(llama_server_arguments(sees, 1, 8).value(), "--mmproj"));
+  sees.projector = "/models/mmproj.gguf";
+  auto arguments = llama_server_arguments(sees, 1, 8).value();
+  EXPECT_EQ(value_of(arguments, "--mmproj"), "/models/mmproj.gguf");
+  EXPECT_TRUE(has(arguments, "--no-mmproj-offload"));
+  sees.device = "CUDA1,CUDA0";
+  arguments = llama_server_arguments(sees, 1, 8).value();
+  EXPECT_EQ(value_of(arguments, "--mmproj-device"), "CUDA0");
+  EXPECT_FALSE(has(arguments, "--no-mmproj-offload"));
+  sees.rpc = {"a:1"};
+  EXPECT_TRUE(has(llama_server_arguments(sees, 1, 8).value(), "--no-mmproj-offload"));
+}
+
+TEST(LlamaServerArguments, ThreadsStayWithinTheProcessorsAllowed) {
+  InstanceSpec few = spec();
+  few.settings.cpu_limit = 1.5;
+  EXPECT_EQ(value_of(llama_server_arguments(few, 1, 8).value(), "-t"), "2");
+}
+
 TEST(LlamaServerArguments, EverythingIsSaidExplicitly) {
   auto arguments = llama_server_arguments(spec(), 4711, 8).value();
   EXPECT_EQ(value_of(arguments, "-m"), "/models/tiny.gguf");

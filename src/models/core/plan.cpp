@@ -59,6 +59,7 @@ struct Fit {
   MemoryEstimate estimate;
   std::uint64_t host_bytes = 0;
   std::uint64_t device_bytes = 0;
+  std::vector<DeviceShare> shares;  // over several
   bool fits = false;
 };
 
@@ -86,6 +87,12 @@ class Planner {
                               to_string(wishes_.cache), model_.key_length, model_.value_length))
           .field("cache_type")
           .hint("only f16, bf16 and f32 work where heads are not multiples of 32");
+    }
+    if (!wishes_.rpc.empty() && !wishes_.device.empty()) {
+      return fail(ErrorCode::invalid_argument,
+                  "a model lies either on a device of this machine or with rpc-servers")
+          .field("device")
+          .hint("take one of device and rpc out of models.settings");
     }
     if (wishes_.device.empty() || wishes_.device == kHostDevice) return {};
     const auto named = std::ranges::find(machine_.accelerators, wishes_.device, &Accelerator::name);
@@ -146,12 +153,60 @@ class Planner {
     return at(setting, &device, fits);
   }
 
+  // With rpc-servers: their memory is not this machine's.
+  Fit remote(const Setting& setting) const {
+    Fit out;
+    const std::uint64_t all = all_layers(model_);
+    out.layers = std::min(wishes_.gpu_layers.value_or(all), all);
+    MemoryRequest asked = request(setting, out.layers);
+    asked.projector = 0;
+    out.estimate = estimate_memory(model_, asked);
+    out.estimate.host.projector = wishes_.projector;  // which is read here
+    out.host_bytes = wishes_.memory != 0 ? wishes_.memory : out.estimate.host.total();
+    out.device_bytes = out.estimate.device.total();
+    out.fits = out.host_bytes <= machine_.memory;
+    return out;
+  }
+
+  // Over several accelerators.
+  Fit spread(const Setting& setting) const {
+    const std::uint64_t all = all_layers(model_);
+    const std::uint64_t wanted = std::min(wishes_.gpu_layers.value_or(all), all);
+    Fit out;
+    out.shares =
+        split_layers(model_, request(setting, 0), machine_.accelerators, wanted, wishes_.memory);
+    if (out.shares.size() < 2) return out;
+    for (const DeviceShare& each : out.shares) {
+      out.layers += each.layers;
+      out.device_bytes += each.bytes;
+    }
+    const DeviceShare& last = out.shares.back();
+    out.device = &*std::ranges::find(machine_.accelerators, last.device, &Accelerator::name);
+    out.estimate = estimate_memory(model_, request(setting, out.layers));
+    out.estimate.device = {};
+    for (const DeviceShare& each : out.shares) add(out.estimate.device, each.parts);
+    out.host_bytes = out.estimate.host.total();
+    const bool enough = !wishes_.gpu_layers || out.layers == wanted;
+    out.fits = enough && out.host_bytes <= machine_.memory;
+    return out;
+  }
+
+  static void add(MemoryParts& to, const MemoryParts& part) {
+    to.weights += part.weights;
+    to.kv_cache += part.kv_cache;
+    to.compute += part.compute;
+    to.output += part.output;
+    to.program += part.program;
+    to.projector += part.projector;
+  }
+
   bool host_only() const {
     return wishes_.device == kHostDevice || machine_.accelerators.empty() ||
            (wishes_.gpu_layers && *wishes_.gpu_layers == 0);
   }
 
   Fit best_place(const Setting& setting) const {
+    if (!wishes_.rpc.empty()) return remote(setting);
     Fit best = at(setting, nullptr, 0);
     // Asked for by name or number, an accelerator is not left out because it is short of memory.
     const bool demanded = !wishes_.device.empty() || wishes_.gpu_layers;
@@ -166,29 +221,101 @@ class Planner {
                            each.memory > best.device->memory);
       if (better) best = fit;
     }
-    return best;
+    const bool whole = best.fits && best.layers == all_layers(model_);
+    const bool asked = best.fits && wishes_.gpu_layers;
+    if (whole || asked || !wishes_.device.empty()) return best;
+    Fit over_several = spread(setting);
+    return over_several.fits && (!best.fits || over_several.layers > best.layers) ? over_several
+                                                                                  : best;
   }
 
   StartPlan describe(const std::vector<Setting>& settings, std::size_t taken, const Fit& fit) {
     const Setting& setting = settings[taken];
     StartPlan out;
-    out.device = fit.device != nullptr ? fit.device->name : kHostDevice;
+    name_devices(out, fit);
     out.gpu_layers = fit.layers;
     out.context = setting.context;
     out.slots = setting.slots;
     out.batch = step(setting);
     out.threads = wishes_.threads != 0 ? wishes_.threads : std::max(machine_.cores, 1u);
+    if (wishes_.most_threads != 0) out.threads = std::min(out.threads, wishes_.most_threads);
     out.cache = setting.cache;
     out.repack = setting.repack;
     out.checkpoints = wishes_.checkpoints;
     out.estimate = fit.estimate;
     out.host_bytes = fit.host_bytes;
     out.device_bytes = fit.device_bytes;
-    explain_place(out, fit, setting);
+    if (!out.rpc.empty()) {
+      explain_rpc(out);
+    } else if (out.shares.size() > 1) {
+      explain_spread(out, setting);
+    } else {
+      explain_place(out, fit, setting);
+    }
     explain_size(out, settings, taken);
     explain_speed(out);
+    if (wishes_.projector != 0) {
+      out.projector = wishes_.projector_file;
+      const auto slash = out.projector.rfind('/');
+      out.choices.push_back({"projector", out.projector.substr(slash + 1),
+                             "lets it see or hear; counted with its file and buffers for it"});
+    }
     explain_memory(out, fit);
     return out;
+  }
+
+  void name_devices(StartPlan& out, const Fit& fit) const {
+    std::vector<std::string> names;
+    names.reserve(std::max(wishes_.rpc.size(), fit.shares.size()));
+    out.rpc = wishes_.rpc;
+    for (std::size_t i = 0; i < out.rpc.size(); ++i) names.push_back(fmt::format("RPC{}", i));
+    out.shares = fit.shares;
+    if (out.rpc.empty() && out.shares.empty() && fit.device != nullptr) {
+      out.shares.push_back({fit.device->name, fit.layers, fit.device_bytes, fit.device->memory,
+                            fit.estimate.device});
+    }
+    for (const DeviceShare& each : out.shares) names.push_back(each.device);
+    out.device = names.empty() ? kHostDevice : join(names, ",");
+  }
+
+  static std::string listed(const std::vector<DeviceShare>& shares) {
+    std::vector<std::string> names;
+    names.reserve(shares.size());
+    for (const DeviceShare& each : shares) names.push_back(each.device);
+    return join(names, ", ");
+  }
+
+  void explain_rpc(StartPlan& out) const {
+    out.choices.push_back({"device", join(out.rpc, ", "), "rpc-servers, as asked"});
+    const char* why = wishes_.gpu_layers ? "as asked" : "split by the memory that each has free";
+    out.choices.push_back(
+        {"layers", fmt::format("{} of {}", out.gpu_layers, all_layers(model_)), why});
+  }
+
+  void explain_spread(StartPlan& out, const Setting& setting) const {
+    const Accelerator* largest = nullptr;
+    for (const Accelerator& each : machine_.accelerators) {
+      if (largest == nullptr || each.memory > largest->memory) largest = &each;
+    }
+    const std::uint64_t all = all_layers(model_);
+    StartWishes alone = wishes_;
+    alone.gpu_layers.reset();
+    const Fit most = Planner(model_, machine_, alone).most_layers(setting, *largest);
+    out.choices.push_back({"device", listed(out.shares),
+                           fmt::format("none alone has room: {} would hold {} of {} layers",
+                                       largest->name, most.layers, all)});
+    std::vector<std::string> parts;
+    parts.reserve(out.shares.size());
+    for (const DeviceShare& each : out.shares) {
+      parts.push_back(fmt::format("{} on {}", each.layers, each.device));
+    }
+    std::string why = join(parts, ", ");
+    if (wishes_.gpu_layers) {
+      why += "; as asked";
+    } else if (out.gpu_layers < all) {
+      why += "; together they hold no more";
+    }
+    out.choices.push_back({"layers", fmt::format("{} of {}", out.gpu_layers, all), why});
   }
 
   void explain_place(StartPlan& out, const Fit& fit, const Setting& setting) const {
@@ -232,6 +359,7 @@ class Planner {
 
   // What comes nearest to fitting, to speak of.
   Fit closest(const Setting& setting) const {
+    if (!wishes_.rpc.empty()) return remote(setting);
     if (host_only()) return at(setting, nullptr, 0);
     const Accelerator* named = nullptr;
     for (const Accelerator& each : machine_.accelerators) {
@@ -283,7 +411,10 @@ class Planner {
     std::string why = wishes_.threads != 0
                           ? "as asked"
                           : fmt::format("one for each of the {} physical cores", out.threads);
-    if (wishes_.threads == 0 && machine_.numa_nodes > 1) {
+    const unsigned asked = wishes_.threads != 0 ? wishes_.threads : std::max(machine_.cores, 1u);
+    if (out.threads < asked) {
+      why = "engines.llama_server.cpu_limit allows it no more";
+    } else if (wishes_.threads == 0 && machine_.numa_nodes > 1) {
       why += fmt::format(", of {} NUMA nodes", machine_.numa_nodes);
     }
     out.choices.push_back({"threads", fmt::format("{}", out.threads), why});
@@ -294,10 +425,13 @@ class Planner {
 
   void explain_memory(StartPlan& out, const Fit& fit) const {
     const std::string how = wishes_.memory != 0 ? "as said in the settings" : "estimated";
-    if (fit.device != nullptr) {
-      out.choices.push_back(
-          {"memory of " + out.device, format_bytes(out.device_bytes),
-           fmt::format("{}; there are {}", how, format_bytes(fit.device->memory))});
+    for (const DeviceShare& each : out.shares) {
+      out.choices.push_back({"memory of " + each.device, format_bytes(each.bytes),
+                             fmt::format("{}; there are {}", how, format_bytes(each.memory))});
+    }
+    if (!out.rpc.empty()) {
+      out.choices.push_back({"memory elsewhere", format_bytes(out.device_bytes),
+                             "estimated; the rpc-servers must have it"});
     }
     out.choices.push_back(
         {"memory of the host", format_bytes(out.host_bytes),

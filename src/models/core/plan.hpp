@@ -7,8 +7,10 @@
 //   then the context down to 512 tokens a slot, then the engine goes without its rearranged copy of
 //   the weights, and last, only where allowed, the cache takes fewer bits. So more memory never
 //   gives fewer slots or less context.
-// - Of the accelerators the one that holds most layers is taken; what does not fit stays on the
-//   host.
+// - Of the accelerators the one that holds most layers is taken. Where none holds all of them and
+//   several together hold more, the layers are spread (models/core/layer_split.hpp). What does not
+//   fit stays on the host.
+// - With rpc-servers, all layers go to them; what they have is theirs to say, so it is not counted.
 // - When nothing fits, the error says what is needed, what there is, and what would fit.
 //
 // Thread rule: a pure function.
@@ -24,6 +26,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "models/core/layer_split.hpp"
 #include "models/gguf.hpp"
 #include "models/memory_estimate.hpp"
 
@@ -31,13 +34,6 @@ namespace corral::models {
 
 inline constexpr const char* kHostDevice = "cpu";
 inline constexpr std::uint64_t kLeastContext = 512;
-
-// An accelerator, by the engine's name for it.
-struct Accelerator {
-  std::string name;          // "CUDA0"
-  std::string description;   // "NVIDIA H200"; may be empty
-  std::uint64_t memory = 0;  // bytes that an engine may take there
-};
 
 struct Machine {
   unsigned cores = 1;        // physical
@@ -51,14 +47,17 @@ struct StartWishes {
   std::uint64_t slots = 4;
   std::uint64_t batch = 256;
   unsigned threads = 0;                     // 0: physical cores
+  unsigned most_threads = 0;                // by engines.llama_server.cpu_limit; 0: any
   std::string device;                       // "cpu", "CUDA0"; empty: chosen
   std::optional<std::uint64_t> gpu_layers;  // none: as many as fit
   CacheType cache = CacheType::f16;
   bool smaller_cache = false;     // the cache may take fewer bits, so that it fits
   bool embedding = false;         // a whole input is one step
   std::uint64_t checkpoints = 0;  // see MemoryRequest
-  std::uint64_t projector = 0;
-  std::uint64_t memory = 0;  // what it takes, as somebody knows who measured; 0: estimated
+  std::uint64_t projector = 0;    // bytes of its file
+  std::string projector_file;     // to speak of
+  std::vector<std::string> rpc;   // HOST:PORT of rpc-servers that hold its layers
+  std::uint64_t memory = 0;       // what it takes, as somebody knows who measured; 0: estimated
 };
 
 struct Choice {
@@ -68,7 +67,7 @@ struct Choice {
 };
 
 struct StartPlan {
-  std::string device = kHostDevice;
+  std::string device = kHostDevice;  // several: "CUDA1,CUDA0"
   std::uint64_t gpu_layers = 0;
   std::uint64_t context = 0;  // tokens a slot
   std::uint64_t slots = 1;
@@ -80,7 +79,10 @@ struct StartPlan {
   MemoryEstimate estimate;
   // What to count it with: the estimate, or what was said to be so.
   std::uint64_t host_bytes = 0;
-  std::uint64_t device_bytes = 0;
+  std::uint64_t device_bytes = 0;   // of all accelerators
+  std::vector<DeviceShare> shares;  // what each of them holds; empty on the host and with rpc
+  std::vector<std::string> rpc;     // the rpc-servers that `device` names: "RPC0,RPC1"
+  std::string projector;            // path; empty: none
   std::vector<Choice> choices;
 };
 

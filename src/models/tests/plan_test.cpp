@@ -341,11 +341,17 @@ TEST(PlanProperty, NeverOverBudgetAndEveryChoiceExplained) {
     ++made;
     EXPECT_LE(plan->host_bytes, each.machine.memory);
     EXPECT_LE(plan->estimate.host.total(), each.machine.memory);
-    std::uint64_t there = 0;
-    for (const auto& device : each.machine.accelerators) {
-      if (device.name == plan->device) there = device.memory;
+    std::uint64_t layers = 0, on_devices = 0;
+    for (const DeviceShare& share : plan->shares) {
+      const auto& all = each.machine.accelerators;
+      const auto there = std::ranges::find(all, share.device, &Accelerator::name);
+      ASSERT_NE(there, all.end());
+      EXPECT_LE(share.bytes, there->memory);
+      layers += share.layers;
+      on_devices += share.bytes;
     }
-    EXPECT_LE(plan->device_bytes, there);
+    EXPECT_EQ(layers, plan->gpu_layers);
+    EXPECT_EQ(on_devices, plan->device_bytes);
     EXPECT_LE(plan->slots, std::max<std::uint64_t>(each.wishes.slots, 1));
     EXPECT_LE(plan->context, std::max<std::uint64_t>(each.wishes.context, 1));
     if (each.model.context_length != 0) EXPECT_LE(plan->context, each.model.context_length);
