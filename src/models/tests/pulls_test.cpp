@@ -99,6 +99,24 @@ TEST_F(PullsTest, WhatTheCatalogRefusesFails) {
   EXPECT_EQ(wait_for_end(view->id), PullState::succeeded);
 }
 
+TEST_F(PullsTest, AReloadSaysHowMuchOfTheDiskStaysFree) {
+  begin();
+  offer(model());
+  auto settings = std::make_shared<config::Settings>();
+  settings->sources = sources_;
+  settings->downloads = settings_;
+  settings->downloads.keep_free = std::uint64_t{1} << 60;
+  ASSERT_TRUE(loops_.run(loops_.shards().control(), pulls_->reload(settings)));
+  auto view = pull("lab/tiny");
+  EXPECT_EQ(wait_for_end(view->id), PullState::failed);
+  EXPECT_TRUE(pulls_->find(view->id)->error->message.contains("downloads.keep_free"));
+  auto less = std::make_shared<config::Settings>(*settings);
+  less->downloads.keep_free = 0;
+  ASSERT_TRUE(loops_.run(loops_.shards().control(), pulls_->reload(less)));
+  ASSERT_TRUE(act(view->id, PullAction::resume));
+  EXPECT_EQ(wait_for_end(view->id), PullState::succeeded);
+}
+
 TEST_F(PullsTest, GoesOnAfterARestart) {
   begin();
   std::string content = model(6 << 20);
