@@ -118,8 +118,7 @@ void Scheduler::Impl::preload() {
       parts.log.warn("a model to preload is not there", {{"model", name}});
       continue;
     }
-    want(name, inference::Operation::chat, net::OneShot<Result<gateway::Target>>::create(),
-         ++last_ticket);
+    want(name, inference::Operation::chat, ModelWaiter::create(), ++last_ticket);
   }
 }
 
@@ -140,6 +139,7 @@ void Scheduler::Impl::sweep() {
   }
   expire();
   settle();
+  tell_waiting();
   measure();
 }
 
@@ -154,7 +154,7 @@ void Scheduler::Impl::restart(const std::string& name) {
     parts.log.warn("the engine answers nothing but failures and is started anew",
                    {{"model", name}});
     model->unload(nullptr);
-    admit(*model, net::OneShot<Result<gateway::Target>>::create(), ++last_ticket);
+    admit(*model, ModelWaiter::create(), ++last_ticket);
   }
 }
 
@@ -369,6 +369,7 @@ InstanceStatus Scheduler::Impl::instance_status(const DeployedModel& model) {
   status.reserved_bytes = placement.held(unit);
   status.waiting = placement.waiting(unit);
   status.waits_because = placement.why_waiting(unit, parts.clock.now());
+  status.load = load_status(unit);
   if (parts.waiting) status.waiting += parts.waiting(model.model());
   if (!model.has_instance() || model.state().state() == DeploymentState::unloaded) {
     status.state = "waiting";

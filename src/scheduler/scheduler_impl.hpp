@@ -15,6 +15,7 @@
 #include "net/snapshot.hpp"
 #include "scheduler/core/placement.hpp"
 #include "scheduler/deployed_model.hpp"
+#include "scheduler/model_waiter.hpp"
 #include "scheduler/model_watch.hpp"
 #include "scheduler/scheduler.hpp"
 
@@ -22,7 +23,7 @@ namespace corral::scheduler {
 
 struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Impl> {
   using Key = std::pair<std::string, engines::Purpose>;
-  using Waiter = std::shared_ptr<net::OneShot<Result<gateway::Target>>>;
+  using Waiter = std::shared_ptr<ModelWaiter>;
   Impl(SchedulerParts p, std::shared_ptr<const config::Settings> s);
 
   net::Task<Result<void>> watch_models();
@@ -55,6 +56,12 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   ModelStatus status_of(const models::ModelEntry& entry) const;
   std::shared_ptr<const ModelTable> make_table() const;
   std::shared_ptr<Catalog> make_catalog() const;
+
+  // scheduler_progress.cpp
+  std::optional<LoadStatus> load_status(UnitId unit) const;
+  gateway::QueuePlace place_of(UnitId unit, std::size_t position) const;
+  void tell_newcomer(TicketId ticket);
+  void tell_waiting();
 
   // scheduler_placement.cpp
   std::uint64_t leased(const std::string& device) const;
@@ -123,6 +130,7 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   Placement placement;
   std::vector<Unit> units;  // by UnitId
   std::unordered_map<TicketId, Caller> callers;
+  sys::Steady told_at{};  // all who wait, of their place
   std::vector<Unloading> unloading;
   std::vector<MemoryLease> leases;
   std::shared_ptr<Bell> bell = std::make_shared<Bell>();
