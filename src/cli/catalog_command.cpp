@@ -55,13 +55,27 @@ Outcome<std::string> finished(Context& context, std::string body) {
   }
 }
 
+// With a bar, where somebody looks.
+Outcome<std::string> check(Context& context, const Options& options) {
+  using Wait = ServerApi::Wait;
+  if (!context.console.err_is_terminal()) {
+    CORRAL_TRY(std::string begun, context.api.verify(options.model));
+    return finished(context, std::move(begun));
+  }
+  CORRAL_TRY(std::string begun, context.api.verify(options.model, Wait::none));
+  std::string id(text_of(parse_or_null(begun), "id"));
+  CORRAL_TRY(json::value last, follow_operation(context, id, "check"));
+  return corral::json::serialize(last);
+}
+
 Outcome<void> verify(Context& context, const Options& options) {
-  CORRAL_TRY(std::string begun, context.api.verify(options.model));
-  CORRAL_TRY(std::string body, finished(context, std::move(begun)));
+  CORRAL_TRY(std::string body, check(context, options));
   json::value operation = parse_or_null(body);
-  if (text_of(operation, "state") == "failed") {
+  std::string_view state = text_of(operation, "state");
+  if (state == "failed") {
     return failure(ExitCode::failed, std::string(text_of(operation, "error")));
   }
+  if (state == "cancelled") return failure(ExitCode::failed, "the check was cancelled");
   if (options.json) {
     print_json(context.console, body);
   } else {

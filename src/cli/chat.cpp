@@ -7,6 +7,7 @@
 #include "base/json.hpp"
 #include "base/text.hpp"
 #include "cli/json_view.hpp"
+#include "cli/load_wait.hpp"
 
 namespace corral::cli {
 
@@ -105,15 +106,12 @@ Outcome<void> prepare_model(Context& context, const std::string& name) {
   if (!model || text_of(*model, "source") != "file" || text_of(*model, "state") == "ready") {
     return {};
   }
-  bool talkative = context.console.err_is_terminal();
-  if (talkative) {
+  if (context.console.err_is_terminal()) {
     std::string size;
     if (auto bytes = count_of(*model, "size_bytes")) size = " (" + format_bytes(*bytes) + ")";
-    context.console.err(fmt::format("loading {}{} ...", safe_line(name), size));
+    return load_and_show(context, real_name, name + size);
   }
-  auto loaded = context.api.load(real_name);
-  if (talkative) context.console.err(loaded ? "\r\x1b[K" : "\n");
-  if (!loaded) return std::unexpected(std::move(loaded.error()));
+  CORRAL_CHECK(context.api.load(real_name));
   return {};
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <cmath>
+
 #include "base/json.hpp"
 #include "base/text.hpp"
 #include "cli/json_view.hpp"
@@ -66,6 +68,18 @@ void add_versions(Fields& fields, const json::value& model, sys::Wall now) {
   }
 }
 
+// "loading 12 s of about 20"
+std::string state_text(const json::value& instance) {
+  std::string state(text_of(instance, "state"));
+  const json::value* load = member(instance, "load");
+  if (load == nullptr || !load->is_object()) return state;
+  auto elapsed = number_of(*load, "elapsed_seconds");
+  auto expected = number_of(*load, "expected_seconds");
+  if (elapsed) state += fmt::format(" {:.0f} s", *elapsed);
+  if (elapsed && expected) state += fmt::format(" of about {:.0f}", std::ceil(*expected));
+  return state;
+}
+
 }  // namespace
 
 std::string render_models(std::string_view body, sys::Wall now, const Paint& paint) {
@@ -116,7 +130,7 @@ std::string render_instances(std::string_view body, sys::Wall now, const Paint& 
     auto cpu = number_of(instance, "cpu_seconds");
     table.add({{std::move(name)},
                {std::string(text_of(instance, "purpose"))},
-               {std::string(state), tone_of(state)},
+               {state_text(instance), tone_of(state)},
                {number_text(instance, "pid")},
                {ago_text(instance, "since", now)},
                {unload ? in_time(*unload, now) : "never"},

@@ -50,6 +50,10 @@ Outcome<void> gateway_command(Context& context, const Options& options);
 // Fetching models, work under way, and looking for models at the sources.
 Outcome<void> pull_model(Context& context, const Options& options);
 Outcome<void> operations_command(Context& context, const Options& options);
+// Shows how an operation comes along until it ends or pauses: a bar on a terminal, else lines.
+// `what` it is: "pull".
+Outcome<boost::json::value> follow_operation(Context& context, const std::string& id,
+                                             std::string_view what);
 Outcome<void> search_models(Context& context, const Options& options);
 
 // Names for the shell, one a line: "models", "endpoints", "routes", or "names" that clients can ask

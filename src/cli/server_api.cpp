@@ -25,6 +25,10 @@ std::string resource_path(Resource kind, std::string_view name = {}) {
   return fmt::format("/admin/v1/{}/{}", kinds, encode_segment(name));
 }
 
+std::string wait_query(ServerApi::Wait wait) {
+  return wait == ServerApi::Wait::none ? "?wait=0" : "";
+}
+
 std::string one_line(std::string_view text) {
   std::string out(text.substr(0, 500));
   for (char& c : out) {
@@ -201,14 +205,15 @@ Outcome<std::string> ServerApi::tag_model(std::string_view name, std::string_vie
 Outcome<std::string> ServerApi::rollback_model(std::string_view name, std::int64_t version) {
   return call("POST", model_path(name, "/rollback"), wish_body({}, version));
 }
-Outcome<std::string> ServerApi::verify(std::string_view name) {
-  return call("POST", name.empty() ? std::string("/admin/v1/verify") : model_path(name, "/verify"));
+Outcome<std::string> ServerApi::verify(std::string_view name, Wait wait) {
+  std::string path = name.empty() ? "/admin/v1/verify" : model_path(name, "/verify");
+  return call("POST", path + wait_query(wait));
 }
 Outcome<std::string> ServerApi::model(std::string_view name) {
   return call("GET", model_path(name));
 }
-Outcome<std::string> ServerApi::load(std::string_view name) {
-  return call("POST", model_path(name, "/load"));
+Outcome<std::string> ServerApi::load(std::string_view name, Wait wait) {
+  return call("POST", model_path(name, "/load") + wait_query(wait));
 }
 Outcome<std::string> ServerApi::unload(std::string_view name) {
   return call("POST", model_path(name, "/unload"));

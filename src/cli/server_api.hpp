@@ -73,8 +73,11 @@ class ServerApi {
   Outcome<std::string> tag_model(std::string_view name, std::string_view to, std::int64_t version);
   Outcome<std::string> rollback_model(std::string_view name, std::int64_t version);
   // Of one model, or of all when `name` is empty: an operation, which may still run.
-  Outcome<std::string> verify(std::string_view name);
-  Outcome<std::string> load(std::string_view name);
+  // Whether the server waits a few seconds for it to end before it answers.
+  enum class Wait { some, none };
+  Outcome<std::string> verify(std::string_view name, Wait wait = Wait::some);
+  // The model, or the operation that loads it.
+  Outcome<std::string> load(std::string_view name, Wait wait = Wait::some);
   Outcome<std::string> unload(std::string_view name);
   Outcome<std::string> instances();
   Outcome<std::string> scaling();

@@ -29,8 +29,9 @@ struct Caller {
   std::uint64_t principal = 0;  // a hash of who it is
   config::Priority priority = config::Priority::normal;
   std::optional<std::uint64_t> session;  // for routes that stick to sessions
-  // Told now and then while the request waits in a queue; may begin the answer's stream.
-  std::function<net::Task<void>(const QueuePlace&)> on_wait;
+  // Told now and then while the request waits in a queue, or for its model; may begin the answer's
+  // stream.
+  OnWait on_wait;
   Attempts* attempts = nullptr;  // filled in where it is given
 };
 

@@ -12,7 +12,7 @@ net::Task<Result<void>> Dispatcher::open(inference::Request& request, const Call
   auto match = routing_.local()->find(request.model.str());
   if (match.route == nullptr) {
     // The error names what there is; a model that came a moment ago is found now.
-    CORRAL_CO_CHECK(co_await source_.ensure(request.model, request.operation));
+    CORRAL_CO_CHECK(co_await source_.ensure(request.model, request.operation, {}));
     match = routing_.local()->find(request.model.str());
     if (match.route == nullptr) {
       co_return std::unexpected(

@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "base/ids.hpp"
 #include "gateway/endpoint.hpp"
+#include "gateway/queue_place.hpp"
 #include "inference/request.hpp"
 #include "net/task.hpp"
 
@@ -28,7 +29,10 @@ class EndpointSource {
   virtual Target ready(const ModelName& model, inference::Operation operation) const = 0;
   // Makes one ready (starts the model). not_found with the nearest names for an unknown model;
   // unavailable when it cannot be started, with the reason; cancelled.
-  virtual net::Task<Result<Target>> ensure(ModelName model, inference::Operation operation) = 0;
+  // `on_wait`, which may be empty, is told on the caller's shard how it stands: at once if the
+  // caller has to wait, and every second or so.
+  virtual net::Task<Result<Target>> ensure(ModelName model, inference::Operation operation,
+                                           OnWait on_wait) = 0;
 };
 
 }  // namespace corral::gateway

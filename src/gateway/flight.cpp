@@ -15,6 +15,7 @@ using SteadyClock = std::chrono::steady_clock;
 
 constexpr int kLoads = 3;  // a model that goes as soon as it has come is not waited for for ever
 constexpr std::chrono::milliseconds kTurn{50};  // but one that had another turn meanwhile is
+constexpr std::chrono::milliseconds kQuietLoad{900};
 constexpr int kChoices = 4;  // another one may take the chosen place at the same moment
 constexpr std::chrono::seconds kDownWait{30};
 constexpr std::chrono::seconds kLackingCosts{10};  // a 404 counts as an answer that took so long
@@ -194,7 +195,11 @@ std::optional<Placement> Flight::take(Time now) {
 // --- waiting -------------------------------------------------------------------------------------
 
 net::Task<Result<void>> Flight::load(const ActiveTarget& target) {
-  auto made = co_await source_.ensure(ModelName(model_at(target)), request_.operation);
+  OnWait on_wait = [this, from = SteadyClock::now()](const QueuePlace& where) {
+    return while_loading(where, from);
+  };
+  auto made =
+      co_await source_.ensure(ModelName(model_at(target)), request_.operation, std::move(on_wait));
   if (made) co_return Result<void>();
   tried_.push_back(&target);
   Error error = std::move(made).error();
@@ -203,6 +208,13 @@ net::Task<Result<void>> Flight::load(const ActiveTarget& target) {
   }
   last_error_ = std::move(error);
   co_return Result<void>();
+}
+
+// A load that ends at once, well or not, needs no words: until then the answer's status is open.
+net::Task<void> Flight::while_loading(QueuePlace where, Time from) {
+  if (queued_at_ == 0) queued_at_ = where.position;
+  if (!caller_.on_wait || SteadyClock::now() - from < kQuietLoad) co_return;
+  co_await caller_.on_wait(where);
 }
 
 // The usual case, which needs no coroutine: there is a place, and nobody waits for it.

@@ -47,6 +47,7 @@ class Flight {
   bool place_at_once(Placement& place);
   net::Task<Result<Placement>> place();
   net::Task<Result<void>> load(const ActiveTarget& target);
+  net::Task<void> while_loading(QueuePlace where, Time from);
   net::Task<Result<Placement>> wait_in_queue(bool anything_alive);
   net::Task<Result<void>> attempt(Placement place, inference::Request& request, Dispatched& result);
   net::Task<Result<void>> attempt_with_hedge(Placement place, std::chrono::milliseconds delay,

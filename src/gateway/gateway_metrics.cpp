@@ -92,6 +92,18 @@ void GatewayMetrics::update_target(const TargetState& state) {
   meters.failures.follow(state.failures());
 }
 
+// Of ten thousand models of ours that nobody asked for, a hundred thousand series would be made.
+bool GatewayMetrics::of_interest(const TargetState& state) const {
+  if (targets_.contains({state.endpoint(), state.model()})) return true;
+  return state.successes() + state.failures() > 0 ||
+         state.view(SteadyClock::now()).state != BreakerState::closed;
+}
+
+bool GatewayMetrics::of_interest(const ActiveRoute& route) const {
+  if (!route.route->implicit || routes_.contains(route.name())) return true;
+  return route.state->counters.requests.load(std::memory_order_relaxed) > 0;
+}
+
 void GatewayMetrics::update() {
   auto endpoints = registry_.view();
   for (auto& [name, meters] : endpoints_) {
@@ -108,8 +120,11 @@ void GatewayMetrics::update() {
     meters.capacity_share.set(view.endpoint->share());
     for (const auto& state : view.models) update_target(*state);
   }
-  for (const auto& state : registry_.states_of(config::kLocalEndpoint)) update_target(*state);
+  for (const auto& state : registry_.states_of(config::kLocalEndpoint)) {
+    if (of_interest(*state)) update_target(*state);
+  }
   for (const auto& route : dispatcher_.routing()->routes()) {
+    if (!of_interest(*route)) continue;
     auto& meters = route_meters(route->name());
     const auto& counters = route->state->counters;
     meters.waiting.set(static_cast<double>(route->state->queue().waiting()));

@@ -44,6 +44,8 @@ class GatewayMetrics {
   TargetMeters& target_meters(const std::string& endpoint, const std::string& model);
   RouteMeters& route_meters(const std::string& route);
   void update_target(const TargetState& state);
+  bool of_interest(const TargetState& state) const;
+  bool of_interest(const ActiveRoute& route) const;
 
   telemetry::Metrics& metrics_;
   const Dispatcher& dispatcher_;

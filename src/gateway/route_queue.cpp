@@ -99,7 +99,10 @@ void RouteQueue::tick(Time now, bool updates) {
     if (!waiter.request.updates || waiter.turn->pending_) continue;
     auto place = queue_.place(ticket, now);
     if (!place) continue;
-    hand_over(*waiter.turn, {QueueSignal::Kind::update, {}, {place->position, place->wait}});
+    QueueSignal update{QueueSignal::Kind::update, {}, {}};
+    update.where.position = place->position;
+    update.where.estimate = place->wait;
+    hand_over(*waiter.turn, std::move(update));
   }
 }
 

@@ -16,16 +16,11 @@
 #include "config/settings.hpp"
 #include "gateway/core/fair_queue.hpp"
 #include "gateway/placement.hpp"
+#include "gateway/queue_place.hpp"
 #include "net/one_shot.hpp"
 #include "net/task.hpp"
 
 namespace corral::gateway {
-
-// Where a request stands in its queue.
-struct QueuePlace {
-  std::size_t position = 0;                           // 1: next
-  std::optional<std::chrono::milliseconds> estimate;  // of the wait that is left
-};
 
 struct QueueSignal {
   enum class Kind {

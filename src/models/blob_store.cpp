@@ -115,12 +115,13 @@ Result<void> BlobStore::remove(const std::string& digest) {
 
 Result<void> BlobStore::check_space(std::uint64_t bytes) const {
   CORRAL_TRY(auto free, large_.free_bytes(folder_));
-  std::uint64_t usable = free - std::min(free, keep_free_);
+  std::uint64_t keep_free = keep_free_;
+  std::uint64_t usable = free - std::min(free, keep_free);
   if (bytes <= usable) return {};
   return fail(ErrorCode::io, fmt::format("the disk of '{}' has {} free, of which {} must stay free "
                                          "(downloads.keep_free), and {} are needed",
                                          folder_.string(), format_bytes(free),
-                                         format_bytes(keep_free_), format_bytes(bytes)))
+                                         format_bytes(keep_free), format_bytes(bytes)))
       .hint("free some space, remove models that are not needed, or move the data folder");
 }
 

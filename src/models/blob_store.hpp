@@ -12,6 +12,7 @@
 //   CORRAL_CHECK(blobs.adopt("pull-1-0", digest));
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -47,6 +48,7 @@ class BlobStore final : public BlobFolder {
 
   // io with a hint, naming both numbers, when the disk has not `bytes` and what must stay free.
   Result<void> check_space(std::uint64_t bytes) const;
+  void set_keep_free(std::uint64_t bytes) { keep_free_ = bytes; }
 
   // Unfinished files, by a plain name ("pull-1f2e-0").
   sys::Path partial_path(std::string_view name) const;
@@ -73,7 +75,7 @@ class BlobStore final : public BlobFolder {
   sys::Files& files_;
   sys::LargeFiles& large_;
   sys::Path folder_;
-  std::uint64_t keep_free_;
+  std::atomic<std::uint64_t> keep_free_;
   std::shared_ptr<Holds> holds_;
 };
 

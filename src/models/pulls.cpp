@@ -200,6 +200,7 @@ Result<void> Pulls::Impl::reload(const std::shared_ptr<const config::Settings>& 
   sources = std::move(made);
   settings = fresh;
   throttle.set_rate(fresh->downloads.bandwidth);
+  parts.blobs.set_keep_free(fresh->downloads.keep_free);
   schedule();
   return {};
 }

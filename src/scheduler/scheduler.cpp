@@ -13,6 +13,23 @@ namespace {
 
 constexpr std::chrono::milliseconds kSweep{500};
 
+// Posts `work` to the control shard when a coroutine goes before its time.
+class Leaving {
+ public:
+  Leaving(net::Shard& control, std::function<void()> work)
+      : control_(control), work_(std::move(work)) {}
+  ~Leaving() {
+    if (work_) control_.post(std::move(work_));
+  }
+  Leaving(const Leaving&) = delete;
+  Leaving& operator=(const Leaving&) = delete;
+  void forget() { work_ = nullptr; }
+
+ private:
+  net::Shard& control_;
+  std::function<void()> work_;
+};
+
 }  // namespace
 
 Scheduler::Scheduler(SchedulerParts parts, std::shared_ptr<const config::Settings> settings)
@@ -67,20 +84,26 @@ gateway::Target Scheduler::ready(const ModelName& model, inference::Operation op
 }
 
 net::Task<Result<gateway::Target>> Scheduler::ensure(ModelName model,
-                                                     inference::Operation operation) {
-  using Slot = net::OneShot<Result<gateway::Target>>;
-  auto slot = Slot::create();
+                                                     inference::Operation operation,
+                                                     gateway::OnWait on_wait) {
+  auto waiter =
+      ModelWaiter::create(on_wait ? ModelWaiter::Wants::progress : ModelWaiter::Wants::outcome);
   TicketId ticket = ++impl_->last_ticket;
   impl_->parts.shards.control().post(
-      [impl = impl_, slot, model = std::move(model), operation, ticket] {
-        impl->want(model.str(), operation, slot, ticket);
+      [impl = impl_, waiter, model = std::move(model), operation, ticket] {
+        impl->want(model.str(), operation, waiter, ticket);
       });
-  auto result = co_await slot->wait();
-  if (!result) {
-    impl_->parts.shards.control().post([impl = impl_, ticket] { impl->leave(ticket); });
-    co_return std::unexpected(fail(ErrorCode::cancelled, "the client left"));
+  // However it goes from here on.
+  Leaving leaving(impl_->parts.shards.control(), [impl = impl_, ticket] { impl->leave(ticket); });
+  for (;;) {
+    auto news = co_await waiter->next();
+    if (!news) co_return std::unexpected(fail(ErrorCode::cancelled, "the client left"));
+    if (auto* outcome = std::get_if<ModelWaiter::Outcome>(&*news)) {
+      leaving.forget();
+      co_return std::move(*outcome);
+    }
+    co_await on_wait(std::get<gateway::QueuePlace>(*news));
   }
-  co_return std::move(*result);
 }
 
 std::shared_ptr<const Catalog> Scheduler::catalog() const { return impl_->catalog.local(); }

@@ -60,6 +60,12 @@ struct ModelDetails {
   std::optional<Result<models::StartPlan>> plan;
 };
 
+// How far the load of a model is.
+struct LoadStatus {
+  std::chrono::milliseconds passed{0};
+  std::chrono::milliseconds expected{0};  // by the last ones, or by its size
+};
+
 struct InstanceStatus {
   std::string model;
   std::string purpose;   // chat | embedding
@@ -68,6 +74,7 @@ struct InstanceStatus {
   std::string device;
   std::uint64_t reserved_bytes = 0;  // what is counted for it
   std::string waits_because;         // why callers wait for it
+  std::optional<LoadStatus> load;    // while it is loading
   int pid = 0;
   std::string address;
   std::chrono::system_clock::time_point since;
@@ -127,8 +134,11 @@ class Scheduler final : public gateway::EndpointSource {
   net::Task<void> stop();
 
   gateway::Target ready(const ModelName& model, inference::Operation operation) const override;
-  net::Task<Result<gateway::Target>> ensure(ModelName model,
-                                            inference::Operation operation) override;
+  net::Task<Result<gateway::Target>> ensure(ModelName model, inference::Operation operation,
+                                            gateway::OnWait on_wait) override;
+  net::Task<Result<gateway::Target>> ensure(ModelName model, inference::Operation operation) {
+    return ensure(std::move(model), operation, {});
+  }
 
   std::shared_ptr<const Catalog> catalog() const;  // of the calling serving shard
   net::Task<Result<ModelDetails>> details(std::string model);

@@ -120,8 +120,7 @@ void Scheduler::Impl::preload() {
       parts.log.warn("a model to preload is not there", {{"model", name}});
       continue;
     }
-    want(name, inference::Operation::chat, net::OneShot<Result<gateway::Target>>::create(),
-         ++last_ticket);
+    want(name, inference::Operation::chat, ModelWaiter::create(), ++last_ticket);
   }
 }
 
@@ -144,6 +143,7 @@ void Scheduler::Impl::sweep() {
   keep_replicas();
   expire();
   settle();
+  tell_waiting();
   measure();
 }
 
@@ -160,7 +160,7 @@ void Scheduler::Impl::restart(const std::string& name) {
     parts.log.warn("the engine answers nothing but failures and is started anew",
                    {{"model", name}});
     model->unload(nullptr);
-    admit(*model, net::OneShot<Result<gateway::Target>>::create(), ++last_ticket);
+    admit(*model, ModelWaiter::create(), ++last_ticket);
   }
 }
 
@@ -380,6 +380,7 @@ InstanceStatus Scheduler::Impl::instance_status(const DeployedModel& model) {
   status.reserved_bytes = placement.held(unit);
   status.waiting = placement.waiting(unit);
   status.waits_because = placement.why_waiting(unit, parts.clock.now());
+  status.load = load_status(unit);
   // The queue is that of all instances: it is shown with the first.
   if (parts.waiting && &model == members_of(Key{model.model(), model.purpose()}).front()) {
     status.waiting += parts.waiting(model.model());

@@ -15,6 +15,7 @@
 #include "net/snapshot.hpp"
 #include "scheduler/core/placement.hpp"
 #include "scheduler/deployed_model.hpp"
+#include "scheduler/model_waiter.hpp"
 #include "scheduler/model_watch.hpp"
 #include "scheduler/scaling.hpp"
 #include "scheduler/scheduler.hpp"
@@ -31,7 +32,7 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
     Key first() const { return {model, purpose, 0}; }
     bool beside(const Key& other) const { return model == other.model && purpose == other.purpose; }
   };
-  using Waiter = std::shared_ptr<net::OneShot<Result<gateway::Target>>>;
+  using Waiter = std::shared_ptr<ModelWaiter>;
   Impl(SchedulerParts p, std::shared_ptr<const config::Settings> s);
 
   net::Task<Result<void>> watch_models();
@@ -88,6 +89,12 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   ScaleSample sample_of(const Key& first, unsigned wanted) const;
   void scale();
   ScalingStatus scaling_status();
+
+  // scheduler_progress.cpp
+  std::optional<LoadStatus> load_status(UnitId unit) const;
+  gateway::QueuePlace place_of(UnitId unit, std::size_t position) const;
+  void tell_newcomer(TicketId ticket);
+  void tell_waiting();
 
   // scheduler_placement.cpp
   std::uint64_t leased(const std::string& device) const;
@@ -159,6 +166,7 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   Placement placement;
   std::vector<Unit> units;  // by UnitId
   std::unordered_map<TicketId, Caller> callers;
+  sys::Steady told_at{};  // all who wait, of their place
   std::vector<Unloading> unloading;
   std::vector<MemoryLease> leases;
   std::shared_ptr<Bell> bell = std::make_shared<Bell>();

@@ -163,6 +163,7 @@ void Scheduler::Impl::admit(DeployedModel& model, const Waiter& waiter, TicketId
   callers.emplace(ticket, Caller{waiter, model.unit(), now});
   placement.want(model.unit(), ticket, now);
   settle();
+  tell_newcomer(ticket);
 }
 
 void Scheduler::Impl::leave(TicketId ticket) {

@@ -76,7 +76,32 @@ bj::object describe_limits(const scheduler::InstanceStatus& instance) {
           {"io_by", by(instance.limited_by.io)}};
 }
 
+double seconds_of(std::chrono::milliseconds value) {
+  return std::chrono::duration<double>(value).count();
+}
+
+net::Task<void> note_load(std::shared_ptr<OperationHandle> handle, gateway::QueuePlace place) {
+  using std::chrono::ceil;
+  using std::chrono::seconds;
+  OperationProgress progress;
+  if (place.stage == gateway::QueuePlace::Stage::loading) {
+    progress.stage = "loading";
+    progress.elapsed = ceil<seconds>(place.passed);
+    if (place.estimate) progress.remaining = ceil<seconds>(*place.estimate);
+  } else {
+    progress.stage = "waiting for room";
+    progress.detail = place.why;
+  }
+  handle->report(std::move(progress));
+  co_return;
+}
+
 bj::object describe(const scheduler::InstanceStatus& instance) {
+  bj::value load = nullptr;
+  if (instance.load) {
+    load = bj::object{{"elapsed_seconds", seconds_of(instance.load->passed)},
+                      {"expected_seconds", seconds_of(instance.load->expected)}};
+  }
   return {
       {"model", instance.model},
       {"purpose", instance.purpose},
@@ -85,6 +110,7 @@ bj::object describe(const scheduler::InstanceStatus& instance) {
       {"device", text_or_null(instance.device)},
       {"reserved_bytes", instance.reserved_bytes},
       {"waits_because", text_or_null(instance.waits_because)},
+      {"load", std::move(load)},
       {"pid", instance.pid},
       {"address", text_or_null(instance.address)},
       {"since", format_time(instance.since)},
@@ -186,8 +212,14 @@ net::Task<void> AdminSurface::reply_with_model(Call& call, const std::string& na
 net::Task<void> AdminSurface::model(Call& call) { co_await reply_with_model(call, call.parameter); }
 
 net::Task<void> AdminSurface::load(Call& call) {
-  Operations::Work work = [this, model = ModelName(call.parameter)] { return load_model(model); };
-  auto operation = co_await operations_.run("load", call.parameter, std::move(work), kPatience);
+  Operations::TrackedWork work = [this, model = ModelName(call.parameter)](auto handle) {
+    return load_model(model, std::move(handle));
+  };
+  // "?wait=0": only begin it.
+  bool wait = net::query_value(call.request().query, "wait") != "0";
+  auto operation =
+      co_await operations_.run_tracked("load", call.parameter, std::move(work), Cancelling::refused,
+                                       wait ? kPatience : std::chrono::seconds(0));
   if (operation.finished && !operation.error) {
     co_await reply_with_model(call, call.parameter);
     co_return;
@@ -203,8 +235,13 @@ net::Task<void> AdminSurface::load(Call& call) {
   (void)co_await call.exchange.reply(std::move(reply));
 }
 
-net::Task<Result<void>> AdminSurface::load_model(ModelName model) {
-  CORRAL_CO_CHECK(co_await scheduler_.ensure(std::move(model), inference::Operation::chat));
+net::Task<Result<void>> AdminSurface::load_model(ModelName model,
+                                                 std::shared_ptr<OperationHandle> handle) {
+  gateway::OnWait on_wait = [handle](const gateway::QueuePlace& place) {
+    return note_load(handle, place);
+  };
+  CORRAL_CO_CHECK(
+      co_await scheduler_.ensure(std::move(model), inference::Operation::chat, std::move(on_wait)));
   co_return Result<void>();
 }
 

@@ -8,7 +8,6 @@
 #include "base/json.hpp"
 #include "base/text.hpp"
 #include "base/time_text.hpp"
-#include "models/sha256.hpp"
 
 namespace corral::api::admin {
 namespace {
@@ -16,7 +15,6 @@ namespace {
 namespace bj = boost::json;
 
 constexpr std::uint64_t kLargestBody = 64u << 10;
-constexpr std::uint64_t kHashedAtOnce = 64u << 20;  // bytes; a pool thread is held so long
 constexpr std::chrono::seconds kPatience{5};
 constexpr int kShownDays = 30;
 constexpr int kShownBenchmarks = 20;
@@ -30,6 +28,12 @@ net::HttpReply json_reply(const bj::value& value, int status = 200) {
 
 net::HttpReply refusal(const Error& error) {
   return problem(error, error.code == ErrorCode::invalid_argument ? 422 : 0);
+}
+
+// "?wait=0": only begin it.
+std::chrono::milliseconds patience_of(const Call& call) {
+  if (net::query_value(call.request().query, "wait") == "0") return std::chrono::milliseconds(0);
+  return kPatience;
 }
 
 std::string author_of(const net::HttpRequest& request) { return request.peer; }
@@ -308,8 +312,11 @@ net::Task<void> ModelAdmin::verify(Call& call, std::string model) {
     names.push_back(found->name);
   }
   const std::string target = model.empty() ? "all models" : names.front();
-  Operations::Work work = [this, names] { return check_models(names); };
-  auto operation = co_await parts_.operations.run("verify", target, std::move(work), kPatience);
+  Operations::TrackedWork work = [this, names](std::shared_ptr<OperationHandle> handle) {
+    return check_models(names, std::move(handle));
+  };
+  auto operation = co_await parts_.operations.run_tracked("verify", target, std::move(work),
+                                                          Cancelling::heeded, patience_of(call));
   net::HttpReply reply;
   if (operation.error) {
     reply = problem(*operation.error);
@@ -320,127 +327,6 @@ net::Task<void> ModelAdmin::verify(Call& call, std::string model) {
     }
   }
   (void)co_await call.exchange.reply(std::move(reply));
-}
-
-net::Task<Result<std::vector<ModelAdmin::ToCheck>>> ModelAdmin::files_of(std::string model) {
-  auto details = co_await parts_.scheduler.details(model);
-  if (!details) co_return std::unexpected(std::move(details).error());
-  std::vector<ToCheck> files;
-  if (details->status.version == 0) {
-    files.reserve(details->files.size());
-    for (const auto& file : details->files) {
-      sys::Path path(file.path);
-      files.push_back({model, path.filename().string(), path, {}});
-    }
-    co_return files;
-  }
-  std::function<Result<models::CatalogModel>()> work = [this, model] {
-    return parts_.catalog.show(model);
-  };
-  auto found =
-      co_await net::run_blocking<Result<models::CatalogModel>>(parts_.pool, std::move(work));
-  if (!found) co_return std::unexpected(std::move(found).error());
-  files.reserve(found->files.size());
-  for (const auto& stored : found->files) {
-    files.push_back(
-        {model, stored.file.name, parts_.blobs.path_of(stored.file.digest), stored.file.digest});
-  }
-  co_return files;
-}
-
-// One damaged file does not keep the others from being looked at.
-net::Task<Result<void>> ModelAdmin::check_models(std::vector<std::string> names) {
-  std::set<sys::Path> seen;
-  std::vector<std::string> problems;
-  for (const std::string& name : names) {
-    auto files = co_await files_of(name);
-    if (!files) {
-      // One that was removed meanwhile is no problem when all are looked at.
-      if (names.size() == 1) co_return std::unexpected(std::move(files).error());
-      continue;
-    }
-    for (const ToCheck& file : *files) {
-      if (!seen.insert(file.path).second) continue;
-      auto found = co_await check_file(file);
-      if (!found) co_return std::unexpected(std::move(found).error());
-      if (found->empty()) continue;
-      problems.push_back(fmt::format("{}: {}", file.model, *found));
-      parts_.scheduler.refresh_models();
-    }
-  }
-  parts_.scheduler.refresh_models();
-  if (problems.empty()) co_return Result<void>();
-  constexpr std::size_t kNamed = 5;
-  std::size_t all = problems.size();
-  if (problems.size() > kNamed) problems.resize(kNamed);
-  co_return fail(ErrorCode::conflict, fmt::format("{} of {} files are damaged: {}", all,
-                                                  seen.size(), join(problems, "; ")))
-      .hint(
-          "models with such a file are not started; pull them again, or put a good copy of the "
-          "file in place");
-}
-
-// What is wrong with the file, kept in the database too; empty: nothing.
-net::Task<Result<std::string>> ModelAdmin::check_file(ToCheck file) {
-  std::function<Result<sys::FileInfo>()> look = [this, path = file.path] {
-    return parts_.files.stat(path);
-  };
-  auto before = co_await net::run_blocking<Result<sys::FileInfo>>(parts_.pool, look);
-  std::string digest;
-  std::string problem;
-  if (before) {
-    auto hashed = co_await hash(file.path);
-    if (!hashed && hashed.error().code == ErrorCode::cancelled) {
-      co_return std::unexpected(std::move(hashed).error());
-    }
-    if (hashed) {
-      digest = std::move(*hashed);
-    } else {
-      problem = fmt::format("{} cannot be read: {}", file.name, hashed.error().message);
-    }
-  } else {
-    problem = fmt::format("{} is missing", file.name);
-  }
-  if (problem.empty() && !file.digest.empty() && digest != file.digest) {
-    problem = fmt::format("{} holds other bytes than it should", file.name);
-  }
-  std::function<Result<std::string>()> keep = [this, file, before, digest,
-                                               problem]() -> Result<std::string> {
-    if (!file.digest.empty()) {
-      models::BlobCheck check{
-          .digest = file.digest,
-          .blob = before ? models::blob_identity(*before) : models::BlobIdentity{},
-          .problem = problem};
-      CORRAL_CHECK(parts_.catalog.record_check(check));
-      return problem;
-    }
-    if (!problem.empty()) return problem;
-    models::FileIdentity identity{file.path, before->size, before->modified, before->inode,
-                                  before->device};
-    CORRAL_TRY(auto check, parts_.index.record(identity, digest));
-    return check.problem;
-  };
-  co_return co_await net::run_blocking<Result<std::string>>(parts_.pool, std::move(keep));
-}
-
-// Piece by piece, so that other work gets its turn on the pool and a shutdown does not wait.
-net::Task<Result<std::string>> ModelAdmin::hash(sys::Path path) {
-  using Hash = std::shared_ptr<models::FileHash>;
-  std::function<Result<Hash>()> open = [this, path]() -> Result<Hash> {
-    CORRAL_TRY(auto made, models::FileHash::open(parts_.files, path));
-    return std::make_shared<models::FileHash>(std::move(made));
-  };
-  auto hash = co_await net::run_blocking<Result<Hash>>(parts_.pool, std::move(open));
-  if (!hash) co_return std::unexpected(std::move(hash).error());
-  for (;;) {
-    auto awake = co_await net::sleep_for(std::chrono::milliseconds(0));
-    if (!awake) co_return fail(ErrorCode::cancelled, "the check was stopped");
-    std::function<Result<bool>()> step = [hash = *hash] { return hash->step(kHashedAtOnce); };
-    auto ended = co_await net::run_blocking<Result<bool>>(parts_.pool, std::move(step));
-    if (!ended) co_return std::unexpected(std::move(ended).error());
-    if (*ended) break;
-  }
-  co_return (*hash)->digest();
 }
 
 }  // namespace corral::api::admin

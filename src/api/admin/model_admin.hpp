@@ -47,7 +47,9 @@ class ModelAdmin {
     std::string name;  // for people
     sys::Path path;
     std::string digest;
+    std::uint64_t bytes = 0;  // as it is known
   };
+  class CheckRun;
 
   net::Task<void> remove(Call& call);
   net::Task<void> copy(Call& call);
@@ -60,10 +62,13 @@ class ModelAdmin {
   net::Task<void> change(Call& call, std::string what,
                          std::function<Result<models::CatalogModel>()> work);
   Error explain(const Error& error, const std::string& name) const;
+  // model_check.cpp
   net::Task<Result<std::vector<ToCheck>>> files_of(std::string model);
-  net::Task<Result<void>> check_models(std::vector<std::string> names);
-  net::Task<Result<std::string>> check_file(ToCheck file);
-  net::Task<Result<std::string>> hash(sys::Path path);
+  net::Task<Result<std::vector<ToCheck>>> all_files_of(std::vector<std::string> models);
+  net::Task<Result<void>> check_models(std::vector<std::string> names,
+                                       std::shared_ptr<OperationHandle> handle);
+  net::Task<Result<std::string>> check_file(ToCheck file, CheckRun& run);
+  net::Task<Result<std::string>> hash(sys::Path path, CheckRun& run);
 
   ModelAdminParts parts_;
 };

@@ -12,6 +12,7 @@ namespace bj = boost::json;
 
 constexpr std::size_t kKept = 200;
 constexpr std::chrono::milliseconds kLook{20};
+constexpr std::chrono::seconds kCancelPatience{5};
 
 }  // namespace
 
@@ -22,6 +23,15 @@ std::string_view Operation::state() const {
 }
 
 namespace {
+
+std::string_view past(OperationAction action) {
+  switch (action) {
+    case OperationAction::pause: return "paused";
+    case OperationAction::resume: return "resumed";
+    case OperationAction::cancel: return "cancelled";
+  }
+  return "changed";
+}
 
 bj::value count_or_null(const std::optional<std::uint64_t>& count) {
   return count ? bj::value(*count) : bj::value(nullptr);
@@ -47,6 +57,8 @@ void add_progress(bj::object& to, const OperationProgress& progress) {
                                {"bytes_done", file.done}});
   }
   to["files"] = std::move(files);
+  if (!progress.detail.empty()) to["detail"] = progress.detail;
+  if (progress.elapsed) to["elapsed_seconds"] = progress.elapsed->count();
 }
 
 }  // namespace
@@ -64,27 +76,68 @@ bj::object describe(const Operation& operation) {
   return result;
 }
 
+void OperationHandle::report(OperationProgress progress) {
+  std::lock_guard lock(mutex_);
+  progress_ = std::move(progress);
+}
+
+std::optional<OperationProgress> OperationHandle::progress() const {
+  std::lock_guard lock(mutex_);
+  return progress_;
+}
+
+bool OperationHandle::cancel() {
+  if (cancelling_ == Cancelling::refused) return false;
+  cancel_.store(true, std::memory_order_relaxed);
+  return true;
+}
+
 Operations::Operations(net::Shard& control) : control_(control), tasks_(control) {}
+
+std::string Operations::add(std::string kind, std::string target, Handle handle) {
+  std::lock_guard lock(mutex_);
+  Operation begun;
+  begun.id = fmt::format("{}-{}", kind, ++begun_);
+  begun.kind = std::move(kind);
+  begun.target = std::move(target);
+  begun.started = std::chrono::system_clock::now();
+  if (handle != nullptr) handles_.emplace(begun.id, std::move(handle));
+  operations_.push_back(std::move(begun));
+  std::string id = operations_.back().id;
+  if (operations_.size() > kKept) {
+    handles_.erase(operations_.front().id);
+    operations_.pop_front();
+  }
+  return id;
+}
 
 net::Task<Operation> Operations::run(std::string kind, std::string target, Work work,
                                      std::chrono::milliseconds patience) {
-  std::string id;
-  {
-    std::lock_guard lock(mutex_);
-    id = fmt::format("{}-{}", kind, ++begun_);
-    Operation begun;
-    begun.id = id;
-    begun.kind = std::move(kind);
-    begun.target = std::move(target);
-    begun.started = std::chrono::system_clock::now();
-    operations_.push_back(std::move(begun));
-    if (operations_.size() > kKept) operations_.pop_front();
-  }
+  std::string id = add(std::move(kind), std::move(target), nullptr);
   control_.post([this, id, work = std::move(work)] {
     if (!tasks_.spawn(perform(id, work))) {
       finish(id, fail(ErrorCode::unavailable, "the server is shutting down"));
     }
   });
+  co_return co_await follow(std::move(id), patience);
+}
+
+net::Task<Operation> Operations::run_tracked(std::string kind, std::string target, TrackedWork work,
+                                             Cancelling cancelling,
+                                             std::chrono::milliseconds patience) {
+  auto handle = std::make_shared<OperationHandle>(cancelling);
+  std::string id = add(std::move(kind), std::move(target), handle);
+  control_.post([this, id, work = std::move(work), handle] {
+    Work bound = [work, handle] { return work(handle); };
+    if (!tasks_.spawn(perform(id, bound))) {
+      finish(id, fail(ErrorCode::unavailable, "the server is shutting down"));
+    }
+  });
+  co_return co_await follow(std::move(id), patience);
+}
+
+// How it stands when it has ended, or after `patience`.
+net::Task<Operation> Operations::follow(std::string id, std::chrono::milliseconds patience) {
   auto until = std::chrono::steady_clock::now() + patience;
   auto operation = find(id);
   while (operation && !operation->finished && std::chrono::steady_clock::now() < until) {
@@ -101,17 +154,33 @@ net::Task<void> Operations::perform(std::string id, Work work) {
 
 void Operations::finish(const std::string& id, Result<void> result) {
   std::lock_guard lock(mutex_);
+  auto handle = handles_.extract(id);
   auto found = std::ranges::find(operations_, id, &Operation::id);
   if (found == operations_.end()) return;
   found->finished = std::chrono::system_clock::now();
+  if (!handle.empty()) {
+    found->progress = handle.mapped()->progress();
+    bool cancelled = !result && result.error().code == ErrorCode::cancelled;
+    if (cancelled && handle.mapped()->cancel_wanted()) found->own_state = "cancelled";
+  }
   if (!result) found->error = std::move(result).error();
+}
+
+Operation Operations::seen(const Operation& operation) const {
+  Operation copy = operation;
+  auto handle = handles_.find(operation.id);
+  if (handle != handles_.end()) copy.progress = handle->second->progress();
+  return copy;
 }
 
 std::vector<Operation> Operations::list() const {
   std::vector<Operation> all;
   {
     std::lock_guard lock(mutex_);
-    all.assign(operations_.rbegin(), operations_.rend());
+    all.reserve(operations_.size());
+    for (auto each = operations_.rbegin(); each != operations_.rend(); ++each) {
+      all.push_back(seen(*each));
+    }
   }
   if (sources_.empty()) return all;
   for (const auto* source : sources_) {
@@ -125,7 +194,7 @@ Result<Operation> Operations::find(const std::string& id) const {
   {
     std::lock_guard lock(mutex_);
     auto found = std::ranges::find(operations_, id, &Operation::id);
-    if (found != operations_.end()) return *found;
+    if (found != operations_.end()) return seen(*found);
   }
   for (const auto* source : sources_) {
     auto found = source->find(id);
@@ -141,9 +210,18 @@ net::Task<Result<Operation>> Operations::act(std::string id, OperationAction act
     co_return co_await source->act(std::move(id), action);
   }
   CORRAL_CO_TRY(auto found, find(id));
+  Handle handle;
+  {
+    std::lock_guard lock(mutex_);
+    auto running = handles_.find(id);
+    if (running != handles_.end()) handle = running->second;
+  }
+  if (handle != nullptr && action == OperationAction::cancel && handle->cancel()) {
+    co_return co_await follow(std::move(id), kCancelPatience);
+  }
   co_return fail(ErrorCode::conflict,
-                 fmt::format("an operation of the kind '{}' cannot be paused, resumed or cancelled",
-                             found.kind));
+                 fmt::format("an operation of the kind '{}' that is {} cannot be {}", found.kind,
+                             found.state(), past(action)));
 }
 
 net::Task<void> Operations::stop() { co_await tasks_.close(); }

@@ -6,10 +6,13 @@
 // runs on the control shard. Lifecycle: construct, use, `co_await stop()` on the control shard.
 #pragma once
 
+#include <atomic>
 #include <boost/json/object.hpp>
 #include <chrono>
 #include <deque>
 #include <functional>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -27,7 +30,7 @@ struct OperationFile {
   std::uint64_t done = 0;
 };
 
-// How far work on bytes is.
+// How far work is; of bytes only where it is on bytes.
 struct OperationProgress {
   std::string stage;                   // "downloading"; empty: none
   std::string model;                   // what will be there in the end; empty: not known yet
@@ -36,6 +39,8 @@ struct OperationProgress {
   std::uint64_t rate = 0;  // bytes a second
   std::optional<std::chrono::seconds> remaining;
   std::vector<OperationFile> files;
+  std::string detail;  // more of the stage, for people
+  std::optional<std::chrono::seconds> elapsed;
 };
 
 struct Operation {
@@ -64,9 +69,31 @@ class OperationSource {
   virtual net::Task<Result<Operation>> act(std::string id, OperationAction action) = 0;
 };
 
+// Whether work looks at `cancel_wanted`.
+enum class Cancelling { refused, heeded };
+
+// What work under way says of itself, and is asked for. Thread-safe.
+class OperationHandle {
+ public:
+  explicit OperationHandle(Cancelling cancelling) : cancelling_(cancelling) {}
+
+  void report(OperationProgress progress);
+  std::optional<OperationProgress> progress() const;
+  // Then the work ends soon, with `cancelled`.
+  bool cancel_wanted() const { return cancel_.load(std::memory_order_relaxed); }
+  bool cancel();  // false: it cannot be
+
+ private:
+  const Cancelling cancelling_;
+  std::atomic<bool> cancel_{false};
+  mutable std::mutex mutex_;
+  std::optional<OperationProgress> progress_;
+};
+
 class Operations {
  public:
   using Work = std::function<net::Task<Result<void>>()>;
+  using TrackedWork = std::function<net::Task<Result<void>>(std::shared_ptr<OperationHandle>)>;
 
   explicit Operations(net::Shard& control);
 
@@ -75,6 +102,9 @@ class Operations {
   // Begins, waits for up to `patience`, and says how it stands then. It goes on in any case.
   net::Task<Operation> run(std::string kind, std::string target, Work work,
                            std::chrono::milliseconds patience);
+  // The same for work that says how far it is, and may be cancelled.
+  net::Task<Operation> run_tracked(std::string kind, std::string target, TrackedWork work,
+                                   Cancelling cancelling, std::chrono::milliseconds patience);
   std::vector<Operation> list() const;  // newest first
   Result<Operation> find(const std::string& id) const;
   // conflict: it is of a kind, or in a state, that does not allow that.
@@ -82,15 +112,20 @@ class Operations {
   net::Task<void> stop();
 
  private:
+  using Handle = std::shared_ptr<OperationHandle>;
+  std::string add(std::string kind, std::string target, Handle handle);
+  net::Task<Operation> follow(std::string id, std::chrono::milliseconds patience);
   net::Task<void> perform(std::string id, Work work);
   void finish(const std::string& id, Result<void> result);
+  Operation seen(const Operation& operation) const;  // with the lock held
 
   net::Shard& control_;
   net::TaskGroup tasks_;
   std::vector<OperationSource*> sources_;
   mutable std::mutex mutex_;
   std::uint64_t begun_ = 0;
-  std::deque<Operation> operations_;  // oldest first
+  std::deque<Operation> operations_;       // oldest first
+  std::map<std::string, Handle> handles_;  // of those that run, by id
 };
 
 }  // namespace corral::api::admin

@@ -72,11 +72,7 @@ net::Task<void> tell_place(net::HttpExchange& exchange, const gateway::QueuePlac
     exchange.extra_headers().set("x-corral-queue-position", fmt::format("{}", place.position));
     if (!begin_stream(exchange)) co_return;
   }
-  std::string comment = fmt::format(": queued, position {}", place.position);
-  if (place.estimate) {
-    comment += fmt::format(", about {:.1f} s", milliseconds(*place.estimate) / 1e3);
-  }
-  comment += "\n\n";
+  std::string comment = ": " + gateway::describe(place) + "\n\n";
   std::string_view parts[] = {comment};
   (void)co_await exchange.send(parts);
 }

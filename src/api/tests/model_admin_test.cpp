@@ -156,7 +156,11 @@ TEST_F(ModelAdminTest, WhatIsNotInTheCatalogSaysWhereItIs) {
 
 TEST_F(ModelAdminTest, VerifyFindsOtherBytesAndTakesThemBack) {
   start();
-  EXPECT_EQ(parsed(post("chat/verify", "")).at("state"), "succeeded");
+  auto checked = parsed(post("chat/verify", ""));
+  EXPECT_EQ(checked.at("state"), "succeeded");
+  EXPECT_EQ(checked.at("stage"), "checking");
+  EXPECT_GT(checked.at("bytes_total").to_number<int>(), 0);
+  EXPECT_EQ(checked.at("bytes_done"), checked.at("bytes_total"));
   EXPECT_EQ(status_of(request("POST", "/admin/v1/verify")), 200);
   std::string good = *world_.files().read(blob_, 1 << 20);
   std::string bad = good;

@@ -65,6 +65,52 @@ TEST_F(OperationsTest, SaysWhyItFailed) {
   EXPECT_EQ(describe(*operations_.find(begun.id)).at("error"), "no memory");
 }
 
+// Says how far it is until it is asked to end.
+net::Task<Result<void>> count_up(std::shared_ptr<OperationHandle> handle) {
+  OperationProgress progress;
+  progress.stage = "checking";
+  progress.bytes = 100;
+  while (!handle->cancel_wanted()) {
+    progress.done = std::min<std::uint64_t>(progress.done + 1, 100);
+    handle->report(progress);
+    if (!co_await net::sleep_for(1ms)) break;
+  }
+  co_return std::unexpected(fail(ErrorCode::cancelled, "the check was stopped"));
+}
+
+TEST_F(OperationsTest, TrackedWorkSaysHowFarItIsAndCanBeCancelled) {
+  auto& shard = loops_.shards().serving(0);
+  auto begun =
+      loops_.run(shard, operations_.run_tracked("verify", "m", count_up, Cancelling::heeded, 0ms));
+  EXPECT_EQ(begun.state(), "running");
+  ASSERT_TRUE(eventually([&] {
+    auto progress = operations_.find(begun.id)->progress;
+    return progress && progress->done > 2;
+  }));
+  EXPECT_EQ(operations_.list().front().progress->stage, "checking");
+  auto refused = loops_.run(shard, operations_.act(begun.id, OperationAction::pause));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message,
+            "an operation of the kind 'verify' that is running cannot be paused");
+  auto cancelled = loops_.run(shard, operations_.act(begun.id, OperationAction::cancel));
+  ASSERT_TRUE(cancelled) << cancelled.error().describe();
+  EXPECT_EQ(cancelled->state(), "cancelled");
+  EXPECT_TRUE(cancelled->progress) << "what it said last stays";
+  auto again = loops_.run(shard, operations_.act(begun.id, OperationAction::cancel));
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, ErrorCode::conflict);
+}
+
+TEST_F(OperationsTest, WorkThatDoesNotHeedItIsNotCancelled) {
+  auto& shard = loops_.shards().serving(0);
+  auto begun =
+      loops_.run(shard, operations_.run_tracked("load", "m", count_up, Cancelling::refused, 0ms));
+  auto refused = loops_.run(shard, operations_.act(begun.id, OperationAction::cancel));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::conflict);
+  EXPECT_EQ(operations_.find(begun.id)->state(), "running");
+}
+
 TEST_F(OperationsTest, KeepsTheLastTwoHundred) {
   std::string first = run({}, 0ms).id;
   for (int i = 0; i < 200; ++i) run({}, 0ms);

@@ -87,6 +87,33 @@ TEST(CatalogCommands, VerifyWaitsForTheOperation) {
   EXPECT_EQ(stage.console.out_text, "{\"state\":\"succeeded\"}\n");
 }
 
+TEST(CatalogCommands, VerifyShowsABarOnATerminal) {
+  Stage stage;
+  stage.console.err_terminal = true;
+  stage.server.on("POST /admin/v1/verify?wait=0",
+                  {.status = 202, .body = R"({"id":"verify-1","state":"running"})"});
+  const std::string events = "GET /admin/v1/operations/verify-1/events";
+  const std::string half =
+      "event: progress\ndata: "
+      R"({"state":"running","stage":"checking","bytes_total":4096,"bytes_done":2048,)"
+      R"("bytes_per_second":1024,"remaining_seconds":2})"
+      "\n\n";
+  auto end = [](std::string_view state) {
+    return fmt::format("event: end\ndata: {{\"state\":\"{}\"}}\n\n", state);
+  };
+  stage.server.on(events, {.stream = {half, end("succeeded")}});
+  EXPECT_EQ(stage.run({"verify"}), 0);
+  EXPECT_THAT(stage.console.err_text, HasSubstr("50 %  2.0 KiB of 4.0 KiB  1.0 KiB/s"));
+  EXPECT_EQ(stage.console.out_text, "all files are as they were taken in\n");
+  stage.server.replies[events] = {{.stream = {half, end("cancelled")}}};
+  EXPECT_EQ(stage.run({"verify"}), 1);
+  EXPECT_THAT(stage.console.err_text, HasSubstr("the check was cancelled"));
+  stage.server.replies[events] = {
+      {.stream = {half}, .failure = Failure{ExitCode::interrupted, "interrupted", {}}}};
+  EXPECT_EQ(stage.run({"verify"}), 130);
+  EXPECT_THAT(stage.console.err_text, HasSubstr("corral operations cancel verify-1 ends it"));
+}
+
 TEST(CatalogCommands, ListGoesThroughAllPagesAndWarns) {
   Stage stage;
   stage.server.on(

@@ -161,14 +161,51 @@ TEST_F(RunTest, LoadsFirstAndSaysSo) {
   stage.server.on("GET /admin/v1/models/big",
                   {.body = R"({"source":"file","state":"unloaded","size_bytes":1073741824})"});
   stage.server.on("POST /admin/v1/models/big/load", {.body = kReady});
+  EXPECT_EQ(stage.run({"run", "big", "hi", "--no-color"}), 0);
+  EXPECT_EQ(stage.console.err_text, "");
   stage.console.err_terminal = true;
+  stage.server.on("POST /admin/v1/models/big/load?wait=0", {.body = kReady});
   EXPECT_EQ(stage.run({"run", "big", "hi", "--no-color"}), 0);
   EXPECT_TRUE(complained("loading big (1.0 GiB) ..."));
   stage.server.on("GET /admin/v1/models/bad", {.body = R"({"source":"file","state":"failed"})"});
-  stage.server.on("POST /admin/v1/models/bad/load",
+  stage.server.on("POST /admin/v1/models/bad/load?wait=0",
                   {.status = 502, .body = R"({"detail":"the engine ended","hint":"see its log"})"});
   EXPECT_EQ(stage.run({"run", "bad", "hi"}), 1);
   EXPECT_TRUE(complained("the engine ended"));
+}
+
+TEST_F(RunTest, ShowsHowFarTheLoadIs) {
+  answers({"x"});
+  stage.console.err_terminal = true;
+  stage.server.on("GET /admin/v1/models/big", {.body = R"({"source":"file","state":"loading"})"});
+  stage.server.on("POST /admin/v1/models/big/load?wait=0",
+                  {.status = 202, .body = R"({"id":"load-1","state":"running"})"});
+  auto event = [](std::string_view type, std::string_view data) {
+    return fmt::format("event: {}\ndata: {}\n\n", type, data);
+  };
+  stage.server.on(
+      "GET /admin/v1/operations/load-1/events",
+      {.stream = {
+           event("progress",
+                 R"({"state":"running","stage":"waiting for room","detail":"a\u001b"})"),
+           event(
+               "progress",
+               R"({"state":"running","stage":"loading","elapsed_seconds":12,"remaining_seconds":8})"),
+           event("progress", R"({"state":"running","stage":"loading","elapsed_seconds":21})"),
+           event("end", R"({"state":"succeeded"})")}});
+  EXPECT_EQ(stage.run({"run", "big", "hi", "--no-color"}), 0);
+  EXPECT_TRUE(complained("loading big ... (waiting for room: a\xE2\x90\x9B)"));
+  EXPECT_TRUE(complained("loading big ... (12 s of about 20)"));
+  EXPECT_TRUE(complained("loading big ... (21 s)"));
+  EXPECT_TRUE(stage.console.err_text.ends_with("\r\x1b[K"));
+
+  stage.server.replies["GET /admin/v1/operations/load-1/events"] = {
+      {.stream = {event("end", R"({"state":"failed","error":"no memory"})")}}};
+  EXPECT_EQ(stage.run({"run", "big", "hi", "--no-color"}), 1);
+  EXPECT_TRUE(complained("error: no memory"));
+  stage.server.replies["GET /admin/v1/operations/load-1/events"] = {{.stream = {}}};
+  EXPECT_EQ(stage.run({"run", "big", "hi", "--no-color"}), 1);
+  EXPECT_TRUE(complained("ended the stream of events early"));
 }
 
 TEST_F(RunTest, ModelsOfEndpointsAreNotLoaded) {

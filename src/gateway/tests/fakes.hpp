@@ -232,12 +232,18 @@ class PlayedSource final : public EndpointSource {
     auto found = ready_.find(model.str());
     return found == ready_.end() ? Target{} : found->second;
   }
-  net::Task<Result<Target>> ensure(ModelName model, inference::Operation) override {
+  net::Task<Result<Target>> ensure(ModelName model, inference::Operation, OnWait on_wait) override {
     std::shared_ptr<const Gate> gate;
+    std::vector<QueuePlace> progress;
     {
       std::lock_guard lock(mutex_);
       ++ensured_;
       gate = gate_;
+      progress = progress_;
+    }
+    for (const auto& each : progress) {
+      if (on_wait) co_await on_wait(each);
+      CORRAL_CO_CHECK(co_await net::sleep_for(pause_));
     }
     if (gate) CORRAL_CO_CHECK(co_await gate->pass());
     std::lock_guard lock(mutex_);
@@ -251,6 +257,12 @@ class PlayedSource final : public EndpointSource {
     co_return result;
   }
 
+  // What callers are told while they wait, with a pause after each.
+  void tell(std::vector<QueuePlace> progress, std::chrono::milliseconds pause) {
+    std::lock_guard lock(mutex_);
+    progress_ = std::move(progress);
+    pause_ = pause;
+  }
   void set_ready(const std::string& model, Target target) {
     std::lock_guard lock(mutex_);
     ready_[model] = std::move(target);
@@ -278,6 +290,8 @@ class PlayedSource final : public EndpointSource {
   std::map<std::string, Target> ready_;
   std::map<std::string, std::deque<Result<Target>>> starts_;
   std::shared_ptr<const Gate> gate_;
+  std::vector<QueuePlace> progress_;
+  std::chrono::milliseconds pause_{0};
   int ensured_ = 0;
   mutable int asked_ = 0;
 };

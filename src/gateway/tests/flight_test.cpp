@@ -191,6 +191,25 @@ TEST_F(WaitingTest, WhoWaitsIsToldWhereItStands) {
   EXPECT_EQ(two->queued_at, 2u);
 }
 
+TEST(QueuePlace, ReadsWell) {
+  using Stage = QueuePlace::Stage;
+  QueuePlace place;
+  place.position = 2;
+  EXPECT_EQ(describe(place), "queued, position 2");
+  place.estimate = 3'000ms;
+  EXPECT_EQ(describe(place), "queued, position 2, about 3.0 s");
+  place.stage = Stage::loading;
+  EXPECT_EQ(describe(place), "loading, position 2, about 3.0 s left");
+  place.estimate.reset();
+  place.passed = 12'300ms;
+  EXPECT_EQ(describe(place), "loading, position 2, for 12.3 s now");
+  place.stage = Stage::room;
+  place.why = "its place is that of a\n\ndata: forged\x7f";
+  EXPECT_EQ(describe(place), "waiting for room, position 2: its place is that of a??data: forged?");
+  place.why = std::string(10'000, 'x');
+  EXPECT_LT(describe(place).size(), 400u);
+}
+
 // --- nothing alive -------------------------------------------------------------------------------
 
 TEST_F(WaitingTest, WhenAllIsDownItIsLetInAsSoonAsSomethingRecovers) {

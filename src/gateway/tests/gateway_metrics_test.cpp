@@ -43,7 +43,14 @@ TEST_F(GatewayMetricsTest, SayWhatGoesOn) {
   EXPECT_EQ(value(R"(corral_route_queued_total{route="chat"})"), 1);
   EXPECT_EQ(value(R"(corral_breaker_state{endpoint="e1",model="m"})"), 0);
   EXPECT_GT(value(R"(corral_target_latency_seconds{endpoint="e1",model="m"})"), 0);
-  EXPECT_EQ(value(R"(corral_breaker_state{endpoint="local",model="tiny"})"), 0);
+  // Of models of ours that nobody asked for there is nothing to say.
+  EXPECT_EQ(value(R"(corral_breaker_state{endpoint="local",model="tiny"})"), -1);
+  EXPECT_EQ(value(R"(corral_route_requests_total{route="tiny"})"), -1);
+  EXPECT_FALSE(dispatch("tiny"));  // it cannot be loaded
+  target("local", "tiny")->force_open();
+  update();
+  EXPECT_EQ(value(R"(corral_breaker_state{endpoint="local",model="tiny"})"), 2);
+  EXPECT_EQ(value(R"(corral_route_requests_total{route="tiny"})"), 1);
   held->place.report(Outcome::success);
   *held = Dispatched{};
   ASSERT_TRUE(finish(*waiting));

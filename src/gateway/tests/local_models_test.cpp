@@ -55,6 +55,36 @@ TEST_F(LocalModelTest, ManyWaitForOneLoading) {
   EXPECT_LE(played_->living(8)->most, 2);
 }
 
+TEST_F(LocalModelTest, ALongLoadIsTalkedOfAndAShortOneIsNot) {
+  with();
+  QueuePlace first;
+  first.position = 3;
+  QueuePlace second;
+  second.position = 1;
+  second.stage = QueuePlace::Stage::loading;
+  source_.tell({first, second}, 1'000ms);
+  source_.on_start("tiny", engine(8));
+  struct Heard {
+    std::mutex mutex;
+    std::vector<QueuePlace> places;
+    static net::Task<void> note(Heard* heard, QueuePlace place) {
+      std::lock_guard lock(heard->mutex);
+      heard->places.push_back(std::move(place));
+      co_return;
+    }
+  } heard;
+  auto call = prepare_call("tiny");
+  call->caller.on_wait = [&heard](const QueuePlace& place) { return Heard::note(&heard, place); };
+  start(*call);
+  auto result = finish(*call);
+  ASSERT_TRUE(result) << result.error().describe();
+  EXPECT_EQ(result->queued_at, 3u) << "where it stood first";
+  EXPECT_GE(result->waited, 1'000ms);
+  ASSERT_EQ(heard.places.size(), 1u) << "the first was said while the status was open";
+  EXPECT_EQ(heard.places[0].position, 1u);
+  EXPECT_EQ(heard.places[0].stage, QueuePlace::Stage::loading);
+}
+
 TEST_F(LocalModelTest, WhatCannotBeLoadedSaysWhy) {
   with();
   source_.on_start("tiny", std::unexpected(fail(ErrorCode::unavailable, "no memory for it")));

@@ -161,6 +161,13 @@ void Placement::put_tickets(UnitId id, const Error& why) {
   wanted_.erase(id);
 }
 
+std::vector<TicketId> Placement::tickets(UnitId id) const {
+  std::vector<TicketId> result;
+  result.reserve(units_[id].tickets.size());
+  for (const auto& [since, ticket] : units_[id].tickets) result.push_back(ticket);
+  return result;
+}
+
 std::size_t Placement::position(TicketId ticket) const {
   auto it = tickets_.find(ticket);
   if (it == tickets_.end()) return 0;

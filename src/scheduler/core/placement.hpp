@@ -165,6 +165,7 @@ class Placement {
   std::uint64_t budget_of(std::string_view account) const;
   Duration load_time(UnitId unit) const { return units_[unit].load_time; }
   std::optional<Time> loading_since(UnitId unit) const;
+  std::vector<TicketId> tickets(UnitId unit) const;  // of those who wait, oldest first
   // About how many callers are served before this one, itself included; 0: it does not wait.
   std::size_t position(TicketId ticket) const;
   // Why its callers wait: "it needs 2.0 GiB of cpu, where a holds 3.0 GiB"; empty if none do.

@@ -47,20 +47,35 @@ class Asker {
     if (!std::exchange(left_, true)) world_.loops.run(world_.shard(), tasks_.close());
   }
   bool told() const { return done_; }
+  // What it heard while it waited.
+  std::vector<gateway::QueuePlace> heard() const {
+    std::lock_guard lock(mutex_);
+    return heard_;
+  }
   // Once it was told:
   gateway::Target target;
   std::optional<Error> error;
 
  private:
   static net::Task<void> ask(Scheduler* scheduler, std::string model, Asker* self) {
-    auto made = co_await scheduler->ensure(ModelName(model), Operation::chat);
+    gateway::OnWait on_wait = [self](const gateway::QueuePlace& place) {
+      return note(self, place);
+    };
+    auto made = co_await scheduler->ensure(ModelName(model), Operation::chat, std::move(on_wait));
     if (made)
       self->target = *made;
     else
       self->error = made.error();
     self->done_ = true;
   }
+  static net::Task<void> note(Asker* self, gateway::QueuePlace place) {
+    std::lock_guard lock(self->mutex_);
+    self->heard_.push_back(std::move(place));
+    co_return;
+  }
   World& world_;
+  mutable std::mutex mutex_;
+  std::vector<gateway::QueuePlace> heard_;
   net::TaskGroup tasks_;
   std::atomic<bool> done_ = false;
   bool left_ = false;
@@ -99,6 +114,39 @@ TEST(SchedulerRoom, ABusyModelIsWaitedFor) {
   ASSERT_TRUE(eventually([&] { return asker.told(); }, kPatience));
   EXPECT_FALSE(asker.error) << asker.error->describe();
   EXPECT_TRUE(a->endpoint->closed());
+}
+
+TEST(SchedulerRoom, ThoseWhoWaitHearWhyAndHowFarItIs) {
+  using Stage = gateway::QueuePlace::Stage;
+  TightWorld world;
+  world.settings.llama_server.extra_arguments = {"--fake-loading", "2.5"};
+  world.start();
+  Asker first(world, "a");
+  Asker second(world, "a");
+  ASSERT_TRUE(eventually([&] { return !second.heard().empty(); }, kPatience));
+  ASSERT_FALSE(first.heard().empty());
+  EXPECT_EQ(first.heard()[0].position, 1u);
+  EXPECT_EQ(first.heard()[0].stage, Stage::loading);
+  EXPECT_TRUE(first.heard()[0].estimate) << "from its size, before it was ever loaded";
+  EXPECT_EQ(second.heard()[0].position, 2u);
+  auto shown = world.instance("a");
+  ASSERT_TRUE(shown && shown->load);
+  EXPECT_GT(shown->load->expected, 0ms);
+  // Told again every second.
+  ASSERT_TRUE(eventually([&] { return first.heard().size() > 1; }, kPatience));
+  EXPECT_GT(first.heard().back().passed, first.heard()[0].passed);
+  ASSERT_TRUE(eventually([&] { return first.told() && second.told(); }, kPatience));
+  EXPECT_EQ(first.target.endpoint, second.target.endpoint) << "they shared one load";
+  EXPECT_FALSE(world.instance("a")->load);
+
+  auto lease = first.target.endpoint->try_acquire();
+  Asker other(world, "b");
+  ASSERT_TRUE(eventually([&] { return !other.heard().empty(); }, kPatience));
+  EXPECT_EQ(other.heard()[0].stage, Stage::room);
+  EXPECT_TRUE(other.heard()[0].why.contains("held by a")) << other.heard()[0].why;
+  other.leave();
+  EXPECT_TRUE(eventually([&] { return !world.instance("b"); }, kPatience)) << "who left";
+  lease.give_back();
 }
 
 TEST(SchedulerRoom, ATurnEndsAndRunningRequestsFinish) {
