@@ -74,6 +74,10 @@ class ServerApi {
   Outcome<std::string> rollback_model(std::string_view name, std::int64_t version);
   // Of one model, or of all when `name` is empty: an operation, which may still run.
   Outcome<std::string> verify(std::string_view name);
+  // Begins a benchmark: an operation. `options` is a JSON object.
+  Outcome<std::string> bench(std::string_view name, std::string options);
+  Outcome<std::string> benchmarks(std::string_view name, int limit);
+  Outcome<void> forget_tuned(std::string_view name);
   Outcome<std::string> load(std::string_view name);
   Outcome<std::string> unload(std::string_view name);
   Outcome<std::string> instances();

@@ -18,9 +18,12 @@
 #include "config/settings.hpp"
 #include "gateway/endpoint_source.hpp"
 #include "gateway/route_table.hpp"
+#include "models/bench_report.hpp"
 #include "models/core/plan.hpp"
 #include "models/served_models.hpp"
+#include "models/tuned_settings.hpp"
 #include "net/shard.hpp"
+#include "scheduler/bench_engine.hpp"
 #include "scheduler/catalog.hpp"
 #include "sys/clock.hpp"
 #include "sys/files.hpp"
@@ -58,7 +61,7 @@ struct ModelDetails {
 
 struct InstanceStatus {
   std::string model;
-  std::string purpose;  // chat | embedding
+  std::string purpose;  // chat | embedding | benchmark
   std::string state;    // of its engine; or `waiting` for room
   std::string device;
   std::uint64_t reserved_bytes = 0;  // what is counted for it
@@ -123,6 +126,18 @@ class Scheduler final : public gateway::EndpointSource {
   // Ends when its engines have ended.
   net::Task<Result<void>> unload(std::string model);
   net::Task<std::vector<InstanceStatus>> instances();
+
+  // What was found to be better than the default, for the next starts. Control shard.
+  void set_tuned(std::vector<models::TunedSettings> tuned);
+  // An engine to be measured: see scheduler/bench_engine.hpp. Control shard. `start_bench` takes
+  // the place of the one before; `ensure_bench` waits until it serves, and may be called again when
+  // its endpoint was closed because others had to have their turn.
+  Result<BenchPlan> plan_bench(const BenchWish& wish) const;
+  net::Task<Result<void>> start_bench(BenchWish wish);
+  net::Task<Result<std::shared_ptr<gateway::Endpoint>>> ensure_bench();
+  net::Task<void> end_bench();  // ends when its memory is back
+  BenchState bench_state() const;
+  models::BenchMachine bench_machine() const;
 
  private:
   struct Impl;

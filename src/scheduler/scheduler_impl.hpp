@@ -44,10 +44,12 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   void publish();
 
   Result<DeployedModel*> deployment(const models::ModelEntry& entry, engines::Purpose purpose);
-  Result<models::StartPlan> plan_for(const models::ModelEntry& entry,
-                                     engines::Purpose purpose) const;
+  DeploymentParts deployment_parts();
+  Result<models::StartPlan> plan_for(const models::ModelEntry& entry, engines::Purpose purpose,
+                                     const models::EngineChoice& choice) const;
   engines::InstanceSpec spec_for(const models::ModelEntry& entry, engines::Purpose purpose,
-                                 const models::StartPlan& plan) const;
+                                 const models::StartPlan& plan,
+                                 const models::EngineChoice& choice) const;
   std::chrono::milliseconds idle_timeout_of(const std::string& model) const;
   const config::ModelSettings* settings_of(const std::string& model) const;
   std::vector<std::string> aliases_of(const std::string& model) const;
@@ -61,7 +63,8 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   telemetry::Gauge memory_gauge(std::string_view what, const std::string& device);
   void set_leases(std::vector<MemoryLease> fresh);
   Result<std::vector<StartOption>> options_for(const models::ModelEntry& entry,
-                                               engines::Purpose purpose) const;
+                                               engines::Purpose purpose,
+                                               const models::EngineChoice& choice) const;
   UnitSpec unit_spec(const DeployedModel& model) const;
   void learn(DeployedModel& model);
   void admit(DeployedModel& model, const Waiter& waiter, TicketId ticket);
@@ -79,6 +82,18 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   net::Task<void> sleep_then_settle(sys::Steady at);
   void measure();
 
+  // bench_engine.cpp
+  const models::TunedSettings* tuned_for(const models::ModelEntry& entry,
+                                         engines::Purpose purpose) const;
+  models::EngineChoice choice_for(const models::ModelEntry& entry, engines::Purpose purpose) const;
+  Result<const models::ModelEntry*> bench_entry(const std::string& name) const;
+  Result<BenchPlan> plan_bench(const BenchWish& wish) const;
+  Result<void> make_bench(const BenchWish& wish);
+  net::Task<void> end_bench();
+  std::optional<InstanceStatus> bench_instance() const;
+  BenchState bench_state() const;
+  models::BenchMachine bench_machine() const;
+
   SchedulerParts parts;
   std::shared_ptr<const config::Settings> settings;
   std::shared_ptr<const Catalog> current;  // what was published last
@@ -88,6 +103,8 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   unsigned numa_nodes = 1;
   std::vector<ModelStatus> routed;  // public names that routes answer
   std::map<Key, std::unique_ptr<DeployedModel>> deployed;
+  std::map<std::string, models::TunedSettings> tuned;  // by model
+  std::unique_ptr<BenchUnit> bench;                    // made with the first benchmark
   std::unique_ptr<ModelWatch> watch;
   bool stopping = false;
   bool ended = false;

@@ -95,9 +95,10 @@ void Scheduler::Impl::set_leases(std::vector<MemoryLease> fresh) {
 }
 
 // The ways to start it now, with the best first.
-Result<std::vector<StartOption>> Scheduler::Impl::options_for(const models::ModelEntry& entry,
-                                                              engines::Purpose purpose) const {
-  CORRAL_TRY(auto plan, plan_for(entry, purpose));
+Result<std::vector<StartOption>> Scheduler::Impl::options_for(
+    const models::ModelEntry& entry, engines::Purpose purpose,
+    const models::EngineChoice& choice) const {
+  CORRAL_TRY(auto plan, plan_for(entry, purpose, choice));
   const auto* own = settings_of(entry.name);
   const std::string pool = own == nullptr ? std::string() : own->pool;
   auto found = settings->scheduler.pools.find(pool);
@@ -106,7 +107,7 @@ Result<std::vector<StartOption>> Scheduler::Impl::options_for(const models::Mode
     return pooled && found->second.device == device ? pool_account(pool) : device;
   };
   StartOption option;
-  option.spec = spec_for(entry, purpose, plan);
+  option.spec = spec_for(entry, purpose, plan, choice);
   option.place.device = plan.device;
   if (plan.device != models::kHostDevice) {
     option.place.charges.push_back({account_of(plan.device), plan.device_bytes});

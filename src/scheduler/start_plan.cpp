@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "scheduler/tuned_start.hpp"
+
 namespace corral::scheduler {
 namespace {
 
@@ -80,14 +82,16 @@ models::Machine machine_of(const config::Settings& settings, const sys::HostFact
 
 Result<models::StartPlan> start_plan(const config::Settings& settings,
                                      const models::ModelEntry& entry, engines::Purpose purpose,
-                                     const models::Machine& machine) {
+                                     const models::Machine& machine,
+                                     const models::EngineChoice& choice) {
   const auto found = settings.models.settings.find(entry.name);
   const config::ModelSettings own =
       found == settings.models.settings.end() ? config::ModelSettings{} : found->second;
   const models::GgufMetadata unknown;
+  auto wishes = wishes_of(settings, own, purpose);
+  take_over(choice, wishes);
   return models::plan_start(entry.metadata ? *entry.metadata : unknown,
-                            seen_by(own.pool, settings.scheduler, machine),
-                            wishes_of(settings, own, purpose));
+                            seen_by(own.pool, settings.scheduler, machine), wishes);
 }
 
 void apply(const models::StartPlan& plan, engines::InstanceSpec& spec) {
