@@ -176,7 +176,7 @@ net::Task<Result<std::shared_ptr<gateway::Endpoint>>> Scheduler::ensure_bench() 
   if (!impl->bench || !impl->bench->model || impl->stopping) {
     co_return fail(ErrorCode::unavailable, "there is no benchmark");
   }
-  auto slot = net::OneShot<Result<gateway::Target>>::create();
+  auto slot = Impl::Waiter::element_type::create();
   const TicketId ticket = ++impl->last_ticket;
   impl->admit(*impl->bench->model, slot, ticket);
   auto result = co_await slot->wait();

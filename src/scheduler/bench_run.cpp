@@ -189,13 +189,13 @@ void BenchRun::look() {
   disturbed_ += state.others_busy ? 1 : 0;
 }
 
-net::Task<void> BenchRun::attempt(models::EngineChoice choice, std::shared_ptr<Attempt> attempt) {
-  attempt->result = co_await measure(choice, attempt);
-  attempt->over = true;
+net::Task<void> BenchRun::attempt(models::EngineChoice choice, std::shared_ptr<Attempt> into) {
+  into->result = co_await measure(choice, into);
+  into->over = true;
 }
 
 net::Task<Result<void>> BenchRun::measure(models::EngineChoice choice,
-                                          std::shared_ptr<Attempt> attempt) {
+                                          std::shared_ptr<Attempt> into) {
   if (!options_.tune) tell("loading");
   endpoint_.reset();
   CORRAL_CO_CHECK(co_await parts_.scheduler.start_bench({plan_.model, plan_.purpose, choice}));
@@ -207,7 +207,7 @@ net::Task<Result<void>> BenchRun::measure(models::EngineChoice choice,
   // The first request touches all weights, and is not counted.
   const unsigned warm = std::min(kWarmPrompt, options_.prompts.front());
   CORRAL_CO_CHECK(co_await round({warm, 1}, kWarmTokens));
-  Course& course = attempt->course;
+  Course& course = into->course;
   const auto begun = parts_.clock.now();
   while (auto index = course.next(parts_.clock.now() - begun)) {
     const models::BenchCase what = course.cases()[*index];

@@ -67,8 +67,8 @@ class BenchRun {
   net::Task<Result<models::TuneScore>> trial(models::Tuner::Trial wanted);
   net::Task<Result<Course>> supervised(models::EngineChoice choice, Course::Options cases,
                                        Seconds limit);
-  net::Task<void> attempt(models::EngineChoice choice, std::shared_ptr<Attempt> attempt);
-  net::Task<Result<void>> measure(models::EngineChoice choice, std::shared_ptr<Attempt> attempt);
+  net::Task<void> attempt(models::EngineChoice choice, std::shared_ptr<Attempt> into);
+  net::Task<Result<void>> measure(models::EngineChoice choice, std::shared_ptr<Attempt> into);
   net::Task<Result<models::BenchRound>> round(models::BenchCase what, unsigned generate);
   net::Task<Result<std::vector<models::BenchSample>>> ask_all(models::BenchCase what,
                                                               unsigned generate);

@@ -97,7 +97,7 @@ void Scheduler::Impl::models_changed(models::Snapshot fresh) {
     const auto* entry = list->find(key.first);
     if (entry != nullptr && entry->usable()) {
       // What does not fit any more is refused when it is wanted.
-      auto options = options_for(*entry, key.second, choice_for(*entry, key.second));
+      auto options = options_for(*entry, key.second);
       if (!options) continue;
       model->update(std::move(*options), idle_timeout_of(key.first));
       placement.update(model->unit(), unit_spec(*model));
@@ -229,7 +229,7 @@ Result<DeployedModel*> Scheduler::Impl::deployment(const models::ModelEntry& ent
   if (it != deployed.end() && placement.state(it->second->unit()) != UnitState::out) {
     return it->second.get();
   }
-  CORRAL_TRY(auto options, options_for(entry, purpose, choice_for(entry, purpose)));
+  CORRAL_TRY(auto options, options_for(entry, purpose));
   if (it != deployed.end()) {
     it->second->update(std::move(options), idle_timeout_of(entry.name));
     placement.update(it->second->unit(), unit_spec(*it->second));

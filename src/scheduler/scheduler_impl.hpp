@@ -63,6 +63,8 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   telemetry::Gauge memory_gauge(std::string_view what, const std::string& device);
   void set_leases(std::vector<MemoryLease> fresh);
   Result<std::vector<StartOption>> options_for(const models::ModelEntry& entry,
+                                               engines::Purpose purpose) const;
+  Result<std::vector<StartOption>> options_for(const models::ModelEntry& entry,
                                                engines::Purpose purpose,
                                                const models::EngineChoice& choice) const;
   UnitSpec unit_spec(const DeployedModel& model) const;

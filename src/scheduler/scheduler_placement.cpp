@@ -94,6 +94,11 @@ void Scheduler::Impl::set_leases(std::vector<MemoryLease> fresh) {
   settle();
 }
 
+Result<std::vector<StartOption>> Scheduler::Impl::options_for(const models::ModelEntry& entry,
+                                                              engines::Purpose purpose) const {
+  return options_for(entry, purpose, choice_for(entry, purpose));
+}
+
 // The ways to start it now, with the best first.
 Result<std::vector<StartOption>> Scheduler::Impl::options_for(
     const models::ModelEntry& entry, engines::Purpose purpose,
