@@ -172,11 +172,14 @@ void Server::make_surfaces() {
   ops_ = std::make_unique<api::ops::OpsSurface>(api::ops::OpsParts{
       *api_, *scheduler_, metrics_, pool_, kVersion, ready_, draining_,
       [this] { return http_->connections(); }, [this] { return http_->requests_in_flight(); }});
+  benches_ = std::make_unique<BenchService>(shards_, pool_, *scheduler_, models_, *store_.database,
+                                            clock_, log_.named("benchmarks"));
   openai_->add_routes(api_->router());
   admin_->add_routes(api_->router());
   route_admin_->add_routes(api_->router());
   model_admin_->add_routes(api_->router());
   pulls_.add_routes(api_->router(), admin_->running());
+  benches_->add_routes(api_->router(), admin_->running());
   ops_->add_routes(api_->router());
   if (settings_->server.web_root.empty()) {
     ops_->add_root(api_->router());
@@ -268,6 +271,7 @@ int Server::run() {
 net::Task<void> Server::main_task() {
   auto started = models_.open();
   if (started) started = co_await routes_->start(settings_);
+  if (started) started = co_await benches_->start();
   if (started) started = co_await scheduler_->start();
   if (started) started = co_await pulls_.start(settings_);
   starting_ = false;
@@ -310,6 +314,7 @@ net::Task<void> Server::shut_down() {
   co_await openai_->stop();
   if (shared_answers_) co_await shared_answers_->stop();
   co_await pulls_.stop();
+  co_await benches_->stop();
   co_await admin_->stop();
   co_await registry_->stop();
   co_await routes_->stop();

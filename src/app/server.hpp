@@ -13,6 +13,7 @@
 #include "api/api.hpp"
 #include "api/openai/openai_surface.hpp"
 #include "api/ops/ops_surface.hpp"
+#include "app/bench_parts.hpp"
 #include "app/model_parts.hpp"
 #include "app/pull_parts.hpp"
 #include "app/store_parts.hpp"
@@ -90,6 +91,7 @@ class Server {
   std::unique_ptr<api::admin::AdminSurface> admin_;
   std::unique_ptr<api::admin::RouteAdmin> route_admin_;
   std::unique_ptr<api::admin::ModelAdmin> model_admin_;
+  std::unique_ptr<BenchService> benches_;
   std::unique_ptr<api::ops::OpsSurface> ops_;
   std::unique_ptr<net::StaticFiles> static_files_;
   std::unique_ptr<net::HttpServer> http_;

@@ -169,6 +169,7 @@ std::string render_model(std::string_view body, sys::Wall now, const Paint& pain
                             : fmt::format("{} bytes (in full with --json)", chat_template.size())}};
   add_settings(fields, model);
   add_versions(fields, model, now);
+  add_benchmark(fields, model, now);
   if (auto error = text_of(model, "error"); !error.empty()) fields.emplace_back("Error", error);
   for (const json::value& file : list_of(model, "files")) {
     fields.emplace_back(
@@ -214,7 +215,7 @@ Outcome<void> list_instances(Context& context, const Options& options) {
 Outcome<void> show_model(Context& context, const Options& options) {
   CORRAL_TRY(std::string body, context.api.model(options.model));
   if (options.plan) return show_plan(context, options, body);
-  body = with_versions(context.api, std::move(body));
+  body = with_benchmark(context.api, with_versions(context.api, std::move(body)));
   if (options.json) {
     print_json(context.console, body);
   } else {

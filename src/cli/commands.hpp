@@ -44,6 +44,12 @@ Outcome<void> catalog_command(Context& context, const Options& options);
 // A model's description, with its versions put in when it is in the catalog.
 std::string with_versions(ServerApi& api, std::string body);
 
+// `bench`; a model's description with what was found last put in, and the lines about that.
+Outcome<void> bench_model(Context& context, const Options& options);
+std::string with_benchmark(ServerApi& api, std::string body);
+void add_benchmark(std::vector<std::pair<std::string, std::string>>& fields,
+                   const boost::json::value& model, sys::Wall now);
+
 // `endpoints`, `routes` and the commands below them.
 Outcome<void> gateway_command(Context& context, const Options& options);
 
@@ -86,6 +92,7 @@ std::string render_models(std::string_view body, sys::Wall now, const Paint& pai
 std::string render_instances(std::string_view body, sys::Wall now, const Paint& paint);
 std::string render_model(std::string_view body, sys::Wall now, const Paint& paint);
 std::string render_plan(std::string_view model, const Paint& paint);
+std::string render_benchmark(std::string_view body, sys::Wall now, const Paint& paint);
 std::string render_endpoints(std::string_view body, const Paint& paint);
 std::string render_endpoint(std::string_view body, const Paint& paint);
 std::string render_routes(std::string_view body, const Paint& paint);

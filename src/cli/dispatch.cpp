@@ -49,6 +49,7 @@ Outcome<void> run_with_server(const Options& options, Context& context, Surround
   if (options.command == "show") return show_model(context, options);
   if (options.command == "stop") return stop_model(context, options);
   if (is_catalog_command(options.command)) return catalog_command(context, options);
+  if (options.command == "bench") return bench_model(context, options);
   if (options.command == "pull") return pull_model(context, options);
   if (options.command == "search") return search_models(context, options);
   if (options.command.starts_with("operations")) return operations_command(context, options);

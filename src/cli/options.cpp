@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/text.hpp"
+#include "cli/bench_options.hpp"
 
 namespace corral::cli {
 
@@ -274,8 +275,8 @@ void add_operations(CLI::App& app, Options& out) {
   add_name(*group->add_subcommand("pause", "Stop a pull for now"), out, "ID", "Its id");
   add_name(*group->add_subcommand("resume", "Go on with a paused or failed pull"), out, "ID",
            "Its id");
-  add_name(*group->add_subcommand("cancel", "End a pull and remove what it fetched"), out, "ID",
-           "Its id");
+  add_name(*group->add_subcommand("cancel", "End a benchmark, or a pull and what it fetched"), out,
+           "ID", "Its id");
 }
 
 void add_others(CLI::App& app, Options& out) {
@@ -317,6 +318,7 @@ std::unique_ptr<CLI::App> build(Options& out) {
   add_others(*app, out);
   add_catalog(*app, out);
   add_pull(*app, out);
+  add_bench(*app, out);
   add_operations(*app, out);
   add_endpoints(*app, out);
   add_routes(*app, out);

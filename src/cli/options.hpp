@@ -1,4 +1,5 @@
-// From the words of the command line to plain values. The only place that knows CLI11.
+// From the words of the command line to plain values. Only this and the *_options.cpp files know
+// CLI11.
 // Thread rule: free functions.
 #pragma once
 
@@ -20,6 +21,18 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 
 inline constexpr std::string_view kDefaultServer = "http://127.0.0.1:8585";
 
+// Of `bench`; what was not said is the server's to choose.
+struct BenchWords {
+  std::string prompts, concurrency;  // numbers with commas
+  std::optional<unsigned> tokens, repeats;
+  std::string budget;
+  bool embeddings = false;
+  bool tune = false;
+  bool smaller_cache = false;
+  bool last = false;
+  bool forget = false;
+};
+
 struct Options {
   std::string command;  // "serve", "list", "config check", ...
   // Of all commands.
@@ -40,9 +53,10 @@ struct Options {
   std::string name;     // of an endpoint, a route, or what a client asks for
   std::string file;     // endpoints add, routes add: "-" is standard input
   bool replace = false;
-  bool dry_run = false;                 // pull --dry-run
-  bool detach = false;                  // pull --detach
-  bool plan = false;                    // show --plan
+  bool dry_run = false;  // pull --dry-run
+  bool detach = false;   // pull --detach
+  bool plan = false;     // show --plan
+  BenchWords bench;
   std::string search;                   // list --search
   std::optional<std::int64_t> version;  // rm, tag, rollback --version
 };

@@ -212,6 +212,17 @@ Outcome<std::string> ServerApi::verify(std::string_view name, Wait wait) {
 Outcome<std::string> ServerApi::model(std::string_view name) {
   return call("GET", model_path(name));
 }
+Outcome<std::string> ServerApi::bench(std::string_view name, std::string options) {
+  return call("POST", model_path(name, "/bench"), std::move(options));
+}
+Outcome<std::string> ServerApi::benchmarks(std::string_view name, int limit) {
+  return call("GET", model_path(name, fmt::format("/benchmarks?limit={}", limit)));
+}
+Outcome<void> ServerApi::forget_tuned(std::string_view name) {
+  CORRAL_TRY(std::string none, call("DELETE", model_path(name, "/tuned")));
+  (void)none;
+  return {};
+}
 Outcome<std::string> ServerApi::load(std::string_view name, Wait wait) {
   return call("POST", model_path(name, "/load") + wait_query(wait));
 }

@@ -78,6 +78,10 @@ class ServerApi {
   Outcome<std::string> verify(std::string_view name, Wait wait = Wait::some);
   // The model, or the operation that loads it.
   Outcome<std::string> load(std::string_view name, Wait wait = Wait::some);
+  // Begins a benchmark: an operation. `options` is a JSON object.
+  Outcome<std::string> bench(std::string_view name, std::string options);
+  Outcome<std::string> benchmarks(std::string_view name, int limit);
+  Outcome<void> forget_tuned(std::string_view name);
   Outcome<std::string> unload(std::string_view name);
   Outcome<std::string> instances();
   Outcome<std::string> scaling();

@@ -19,9 +19,12 @@
 #include "config/settings.hpp"
 #include "gateway/endpoint_source.hpp"
 #include "gateway/route_table.hpp"
+#include "models/bench_report.hpp"
 #include "models/core/plan.hpp"
 #include "models/served_models.hpp"
+#include "models/tuned_settings.hpp"
 #include "net/shard.hpp"
+#include "scheduler/bench_engine.hpp"
 #include "scheduler/catalog.hpp"
 #include "scheduler/demand.hpp"
 #include "scheduler/scaling_status.hpp"
@@ -68,7 +71,7 @@ struct LoadStatus {
 
 struct InstanceStatus {
   std::string model;
-  std::string purpose;   // chat | embedding
+  std::string purpose;   // chat | embedding | benchmark
   unsigned replica = 1;  // which of the deployment's instances, from 1
   std::string state;     // of its engine; or `waiting` for room
   std::string device;
@@ -109,7 +112,7 @@ struct SchedulerParts {
   // for changing the number of instances.
   std::function<std::vector<ModelDemand>()> demand;
   std::function<std::optional<std::chrono::milliseconds>(const std::string& model)> queue_wait;
-  sys::ResourceLimits* limits = nullptr;          // of engines; without, their memory is watched
+  sys::ResourceLimits* limits = nullptr;  // of engines; without, their memory is watched
 };
 
 class Scheduler final : public gateway::EndpointSource {
@@ -146,6 +149,18 @@ class Scheduler final : public gateway::EndpointSource {
   net::Task<Result<void>> unload(std::string model);
   net::Task<std::vector<InstanceStatus>> instances();
   net::Task<ScalingStatus> scaling();
+
+  // What was found to be better than the default, for the next starts. Control shard.
+  void set_tuned(std::vector<models::TunedSettings> tuned);
+  // An engine to be measured: see scheduler/bench_engine.hpp. Control shard. `start_bench` takes
+  // the place of the one before; `ensure_bench` waits until it serves, and may be called again when
+  // its endpoint was closed because others had to have their turn.
+  Result<BenchPlan> plan_bench(const BenchWish& wish) const;
+  net::Task<Result<void>> start_bench(BenchWish wish);
+  net::Task<Result<std::shared_ptr<gateway::Endpoint>>> ensure_bench();
+  net::Task<void> end_bench();  // ends when its memory is back
+  BenchState bench_state() const;
+  models::BenchMachine bench_machine() const;
 
  private:
   struct Impl;

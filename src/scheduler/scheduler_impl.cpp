@@ -141,6 +141,7 @@ void Scheduler::Impl::sweep() {
   }
   scale();
   keep_replicas();
+  if (bench && bench->model) learn(*bench->model);
   expire();
   settle();
   tell_waiting();
@@ -181,6 +182,7 @@ net::Task<void> Scheduler::Impl::stop() {
   Error why = fail(ErrorCode::unavailable, "the server is shutting down");
   for (auto& [key, model] : deployed) model->unload(&why);
   for (auto& [key, model] : deployed) co_await model->stop();
+  co_await end_bench();
   ended = true;
   for (auto& each : std::exchange(unloading, {})) each.done->fulfil(std::unexpected(why));
   if (timer) co_await timer->close();
@@ -205,13 +207,15 @@ std::chrono::milliseconds Scheduler::Impl::idle_timeout_of(const std::string& mo
 }
 
 Result<models::StartPlan> Scheduler::Impl::plan_for(const models::ModelEntry& entry,
-                                                    engines::Purpose purpose) const {
-  return plan_whole_start(*settings, parts.files, parts.limits, entry, purpose, machine());
+                                                    engines::Purpose purpose,
+                                                    const models::EngineChoice& choice) const {
+  return plan_whole_start(*settings, parts.files, parts.limits, entry, purpose, machine(), choice);
 }
 
 engines::InstanceSpec Scheduler::Impl::spec_for(const models::ModelEntry& entry,
                                                 engines::Purpose purpose,
-                                                const models::StartPlan& plan) const {
+                                                const models::StartPlan& plan,
+                                                const models::EngineChoice& choice) const {
   engines::InstanceSpec spec;
   spec.name = entry.name;
   spec.model_file = entry.files.front().path;
@@ -219,6 +223,7 @@ engines::InstanceSpec Scheduler::Impl::spec_for(const models::ModelEntry& entry,
   spec.purpose = purpose;
   spec.settings = settings->llama_server;
   apply(plan, spec);
+  apply(choice, spec);
   spec.own_pooling = entry.metadata && !entry.metadata->pooling.empty();
   return spec;
 }
@@ -240,6 +245,18 @@ Result<DeployedModel*> Scheduler::Impl::deployment(const models::ModelEntry& ent
     placement.update(it->second->unit(), unit_spec(*it->second));
     return it->second.get();
   }
+  auto unit = placement.add({});
+  units.emplace_back();
+  auto made = std::make_unique<DeployedModel>(
+      deployment_parts(), reports_of(unit), unit, entry.name, purpose, std::move(options),
+      idle_timeout_of(entry.name), Replica{replica, range.most > 1});
+  units[unit].model = made.get();
+  placement.update(unit, unit_spec(*made));
+  return deployed.emplace(key, std::move(made)).first->second.get();
+}
+
+// What all its models share. A request that leaves an engine may be what somebody waits for.
+DeploymentParts Scheduler::Impl::deployment_parts() {
   auto freed = [told = parts.place_freed, bell = bell, weak = weak_from_this()] {
     if (told) told();
     if (!bell->wanted.load(std::memory_order_relaxed) || bell->rung.exchange(true)) return;
@@ -250,20 +267,12 @@ Result<DeployedModel*> Scheduler::Impl::deployment(const models::ModelEntry& ent
       if (auto impl = weak.lock()) impl->settle();
     });
   };
-  DeploymentParts shared{
+  return {
       {parts.shards.control(), parts.processes, parts.files, parts.clock, parts.log.named("engine"),
        parts.cache_folder, sys::host_facts().physical_cores, parts.limits},
       parts.metrics,
       *parts.bindings.find("llamacpp"),
       std::move(freed)};
-  auto unit = placement.add({});
-  units.emplace_back();
-  auto made = std::make_unique<DeployedModel>(
-      std::move(shared), reports_of(unit), unit, entry.name, purpose, std::move(options),
-      idle_timeout_of(entry.name), Replica{replica, range.most > 1});
-  units[unit].model = made.get();
-  placement.update(unit, unit_spec(*made));
-  return deployed.emplace(key, std::move(made)).first->second.get();
 }
 
 void Scheduler::Impl::want(const std::string& name, inference::Operation operation,
@@ -324,11 +333,15 @@ Result<ModelDetails> Scheduler::Impl::details(const std::string& name) {
   add("tensors", fmt::format("{}", metadata.tensor_count));
   add("tensor_bytes", fmt::format("{}", metadata.tensor_bytes));
   result.idle_timeout = idle_timeout_of(entry->name);
-  auto plan = plan_for(*entry, engines::Purpose::chat);
+  const auto purpose = main_purpose(*entry);
+  const auto choice = choice_for(*entry, purpose);
+  auto plan = plan_for(*entry, purpose, choice);
+  const auto* known = tuned_for(*entry, purpose);
+  if (plan && known != nullptr) explain_tuned(choice, *known, *plan);
   result.context = settings->llama_server.context;
   result.slots = settings->llama_server.slots;
   if (plan) {
-    auto spec = spec_for(*entry, engines::Purpose::chat, *plan);
+    auto spec = spec_for(*entry, purpose, *plan, choice);
     result.context = spec.context;
     result.slots = spec.slots;
     result.memory_estimate_bytes = plan->host_bytes + plan->device_bytes;
@@ -420,6 +433,7 @@ std::vector<InstanceStatus> Scheduler::Impl::instances() {
     bool runs = model->has_instance() && model->state().state() != DeploymentState::unloaded;
     if (runs || placement.waiting(model->unit()) > 0) result.push_back(instance_status(*model));
   }
+  if (auto measured = bench_instance()) result.push_back(std::move(*measured));
   return result;
 }
 

@@ -56,10 +56,12 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
 
   Result<DeployedModel*> deployment(const models::ModelEntry& entry, engines::Purpose purpose,
                                     unsigned replica = 0);
-  Result<models::StartPlan> plan_for(const models::ModelEntry& entry,
-                                     engines::Purpose purpose) const;
+  DeploymentParts deployment_parts();
+  Result<models::StartPlan> plan_for(const models::ModelEntry& entry, engines::Purpose purpose,
+                                     const models::EngineChoice& choice) const;
   engines::InstanceSpec spec_for(const models::ModelEntry& entry, engines::Purpose purpose,
-                                 const models::StartPlan& plan) const;
+                                 const models::StartPlan& plan,
+                                 const models::EngineChoice& choice) const;
   std::chrono::milliseconds idle_timeout_of(const std::string& model) const;
   const config::ModelSettings* settings_of(const std::string& model) const;
   std::vector<std::string> aliases_of(const std::string& model) const;
@@ -104,6 +106,9 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   void set_leases(std::vector<MemoryLease> fresh);
   Result<std::vector<StartOption>> options_for(const models::ModelEntry& entry,
                                                engines::Purpose purpose) const;
+  Result<std::vector<StartOption>> options_for(const models::ModelEntry& entry,
+                                               engines::Purpose purpose,
+                                               const models::EngineChoice& choice) const;
   UnitSpec unit_spec(const DeployedModel& model) const;
   void learn(DeployedModel& model);
   void admit(DeployedModel& model, const Waiter& waiter, TicketId ticket);
@@ -121,6 +126,18 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   net::Task<void> sleep_then_settle(sys::Steady at);
   void measure();
 
+  // bench_engine.cpp
+  const models::TunedSettings* tuned_for(const models::ModelEntry& entry,
+                                         engines::Purpose purpose) const;
+  models::EngineChoice choice_for(const models::ModelEntry& entry, engines::Purpose purpose) const;
+  Result<const models::ModelEntry*> bench_entry(const std::string& name) const;
+  Result<BenchPlan> plan_bench(const BenchWish& wish) const;
+  Result<void> make_bench(const BenchWish& wish);
+  net::Task<void> end_bench();
+  std::optional<InstanceStatus> bench_instance() const;
+  BenchState bench_state() const;
+  models::BenchMachine bench_machine() const;
+
   SchedulerParts parts;
   std::shared_ptr<const config::Settings> settings;
   std::shared_ptr<const ModelTable> table;  // null: to be made anew
@@ -132,6 +149,8 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   std::vector<ModelStatus> routed;  // public names that routes answer
   std::map<Key, std::unique_ptr<DeployedModel>> deployed;
   std::map<Key, unsigned> groups;  // deployments that may have several: how many are wanted
+  std::map<std::string, models::TunedSettings> tuned;  // by model
+  std::unique_ptr<BenchUnit> bench;                    // made with the first benchmark
   std::unique_ptr<ModelWatch> watch;
   Scaling scaling;
   bool stopping = false;

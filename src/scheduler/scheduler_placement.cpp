@@ -94,10 +94,16 @@ void Scheduler::Impl::set_leases(std::vector<MemoryLease> fresh) {
   settle();
 }
 
-// The ways to start it now, with the best first.
 Result<std::vector<StartOption>> Scheduler::Impl::options_for(const models::ModelEntry& entry,
                                                               engines::Purpose purpose) const {
-  CORRAL_TRY(auto plan, plan_for(entry, purpose));
+  return options_for(entry, purpose, choice_for(entry, purpose));
+}
+
+// The ways to start it now, with the best first.
+Result<std::vector<StartOption>> Scheduler::Impl::options_for(
+    const models::ModelEntry& entry, engines::Purpose purpose,
+    const models::EngineChoice& choice) const {
+  CORRAL_TRY(auto plan, plan_for(entry, purpose, choice));
   const auto* own = settings_of(entry.name);
   const std::string pool = own == nullptr ? std::string() : own->pool;
   auto found = settings->scheduler.pools.find(pool);
@@ -106,7 +112,7 @@ Result<std::vector<StartOption>> Scheduler::Impl::options_for(const models::Mode
     return pooled && found->second.device == device ? pool_account(pool) : device;
   };
   StartOption option;
-  option.spec = spec_for(entry, purpose, plan);
+  option.spec = spec_for(entry, purpose, plan, choice);
   option.place.device = plan.device;
   for (const auto& share : plan.shares) {
     option.place.charges.push_back({account_of(share.device), share.bytes});

@@ -9,6 +9,8 @@
 #include "base/text.hpp"
 #include "engines/core/engine_limits.hpp"
 
+#include "scheduler/tuned_start.hpp"
+
 namespace corral::scheduler {
 namespace {
 
@@ -89,12 +91,14 @@ models::Machine machine_of(const config::Settings& settings, const sys::HostFact
 
 Result<models::StartPlan> start_plan(const config::Settings& settings,
                                      const models::ModelEntry& entry, engines::Purpose purpose,
-                                     const models::Machine& machine) {
+                                     const models::Machine& machine,
+                                     const models::EngineChoice& choice) {
   const auto found = settings.models.settings.find(entry.name);
   const config::ModelSettings own =
       found == settings.models.settings.end() ? config::ModelSettings{} : found->second;
   const models::GgufMetadata unknown;
   auto wishes = wishes_of(settings, own, purpose);
+  take_over(choice, wishes);
   if (entry.projector && purpose == engines::Purpose::chat) {
     wishes.projector = projector_memory(entry.projector->size);
     wishes.projector_file = entry.projector->path.string();

@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "config/settings.hpp"
 #include "engines/llama_server.hpp"
+#include "models/core/engine_choice.hpp"
 #include "models/core/plan.hpp"
 #include "models/model_list.hpp"
 #include "sys/host.hpp"
@@ -28,9 +29,11 @@ models::Machine machine_of(const config::Settings& settings, const sys::HostFact
                            std::vector<models::Accelerator> accelerators);
 
 // For one model: what it wishes by its own settings or the defaults, on what is left to its pool.
+// What `choice` says goes over that.
 Result<models::StartPlan> start_plan(const config::Settings& settings,
                                      const models::ModelEntry& entry, engines::Purpose purpose,
-                                     const models::Machine& machine);
+                                     const models::Machine& machine,
+                                     const models::EngineChoice& choice = {});
 
 // What a projector of this size takes: its weights, and buffers for the images (an upper figure of
 // common ones; what an image needs depends on its size).

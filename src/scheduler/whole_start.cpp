@@ -87,14 +87,14 @@ void explain_limits(const config::Settings& settings, sys::LimitWays ways,
 Result<models::StartPlan> plan_whole_start(const config::Settings& settings, sys::Files& files,
                                            const sys::ResourceLimits* limits,
                                            const models::ModelEntry& entry,
-                                           engines::Purpose purpose,
-                                           const models::Machine& machine) {
+                                           engines::Purpose purpose, const models::Machine& machine,
+                                           const models::EngineChoice& choice) {
   const auto own = settings.models.settings.find(entry.name);
   if (own != settings.models.settings.end()) {
     for (const auto& server : own->second.rpc) CORRAL_CHECK(check_rpc(entry.name, server));
   }
   CORRAL_TRY(const auto whole, with_projector(settings, files, entry));
-  CORRAL_TRY(auto plan, start_plan(settings, whole, purpose, machine));
+  CORRAL_TRY(auto plan, start_plan(settings, whole, purpose, machine, choice));
   explain_limits(settings, limits == nullptr ? sys::LimitWays{} : limits->ways(), plan);
   return plan;
 }

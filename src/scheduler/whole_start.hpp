@@ -31,7 +31,7 @@ void explain_limits(const config::Settings& settings, sys::LimitWays ways, model
 Result<models::StartPlan> plan_whole_start(const config::Settings& settings, sys::Files& files,
                                            const sys::ResourceLimits* limits,
                                            const models::ModelEntry& entry,
-                                           engines::Purpose purpose,
-                                           const models::Machine& machine);
+                                           engines::Purpose purpose, const models::Machine& machine,
+                                           const models::EngineChoice& choice = {});
 
 }  // namespace corral::scheduler

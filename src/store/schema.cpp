@@ -154,7 +154,28 @@ constexpr Migration kModelCatalog{
     )",
 };
 
-constexpr std::array kMigrations = {kResources, kResourceHistory, kModelCatalog};
+// Engine settings that were measured to be better than the default, for each model and host.
+constexpr Migration kTunedSettings{
+    .number = 4,
+    .name = "tuned settings",
+    .up = R"(
+      create table tuned_settings (
+        host {text} not null,
+        model {text} not null,
+        machine {text} not null,
+        file {text} not null,
+        settings {text} not null,
+        note {text} not null,
+        tuned_ms {int} not null,
+        primary key (host, model)
+      ) {keyed};
+    )",
+    .down = R"(
+      drop table tuned_settings;
+    )",
+};
+
+constexpr std::array kMigrations = {kResources, kResourceHistory, kModelCatalog, kTunedSettings};
 
 }  // namespace
 

@@ -29,7 +29,7 @@ bool heads_allow(const GgufMetadata& model, CacheType cache) {
 std::vector<Setting> settings_to_try(const GgufMetadata& model, const StartWishes& wishes) {
   std::uint64_t context = std::max<std::uint64_t>(wishes.context, 1);
   if (model.context_length != 0) context = std::min(context, model.context_length);
-  Setting now{std::max<std::uint64_t>(wishes.slots, 1), context, true, wishes.cache};
+  Setting now{std::max<std::uint64_t>(wishes.slots, 1), context, wishes.repack, wishes.cache};
   std::vector<Setting> out{now};
   while (now.slots > 1) {
     now.slots /= 2;
@@ -39,7 +39,7 @@ std::vector<Setting> settings_to_try(const GgufMetadata& model, const StartWishe
     now.context = std::max(kLeastContext, up_to_256(now.context / 2));
     out.push_back(now);
   }
-  if (model.repacked_bytes > 0) {
+  if (model.repacked_bytes > 0 && now.repack) {
     now.repack = false;
     out.push_back(now);
   }
@@ -389,7 +389,7 @@ class Planner {
     if (out.context < first.context) {
       Setting asked = settings[taken];
       asked.context = first.context;
-      asked.repack = true;
+      asked.repack = wishes_.repack;
       asked.cache = first.cache;
       why = why_less(asked, fmt::format("asked {} a slot", wishes_.context));
     }
@@ -404,6 +404,7 @@ class Planner {
     const std::uint64_t copy = out.estimate.host.repacked;
     why = out.repack ? fmt::format("faster on the CPU, and its {} fit", format_bytes(copy))
                      : why_less(packed, "a rearranged copy of the weights");
+    if (!wishes_.repack) why = "as asked";
     out.choices.push_back({"repack", out.repack ? "on" : "off", why});
   }
 

@@ -53,6 +53,7 @@ struct StartWishes {
   CacheType cache = CacheType::f16;
   bool smaller_cache = false;     // the cache may take fewer bits, so that it fits
   bool embedding = false;         // a whole input is one step
+  bool repack = true;             // rearranged copies of weights, where they fit
   std::uint64_t checkpoints = 0;  // see MemoryRequest
   std::uint64_t projector = 0;    // bytes of its file
   std::string projector_file;     // to speak of

@@ -210,5 +210,19 @@ TEST_P(Migrations, TheModelCatalogGoesDownAndUp) {
   for (const char* table : kTables) EXPECT_EQ(count(table), 0) << table;
 }
 
+TEST_P(Migrations, TunedSettingsGoDownAndUp) {
+  auto own = schema_migrations();
+  ASSERT_OK(migrate(*database_, own, clock_, 4));
+  run("insert into tuned_settings values ('here', 'chat', '8 cores', 'a', '{}', 'faster', 1)");
+  EXPECT_FAILS(ErrorCode::conflict,
+               database_->run("insert into tuned_settings values ('here', 'chat', '', '', '', '', "
+                              "1)"));
+  ASSERT_OK(migrate(*database_, own, clock_, 3));
+  EXPECT_FALSE(has_table("tuned_settings"));
+  EXPECT_TRUE(has_table("model_benchmarks"));
+  ASSERT_OK(migrate(*database_, own, clock_));
+  EXPECT_EQ(count("tuned_settings"), 0);
+}
+
 }  // namespace
 }  // namespace corral::store
