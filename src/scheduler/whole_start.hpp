@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "config/settings.hpp"
 #include "engines/llama_server.hpp"
+#include "models/core/engine_choice.hpp"
 #include "models/core/plan.hpp"
 #include "models/model_list.hpp"
 #include "sys/files.hpp"
