@@ -176,15 +176,16 @@ net::Task<Result<std::shared_ptr<gateway::Endpoint>>> Scheduler::ensure_bench() 
   if (!impl->bench || !impl->bench->model || impl->stopping) {
     co_return fail(ErrorCode::unavailable, "there is no benchmark");
   }
-  auto slot = Impl::Waiter::element_type::create();
+  auto waiter = ModelWaiter::create();
   const TicketId ticket = ++impl->last_ticket;
-  impl->admit(*impl->bench->model, slot, ticket);
-  auto result = co_await slot->wait();
-  if (!result) {
+  impl->admit(*impl->bench->model, waiter, ticket);
+  auto news = co_await waiter->next();  // the outcome alone, since nothing else was asked for
+  if (!news) {
     impl->leave(ticket);
     co_return fail(ErrorCode::cancelled, "the benchmark was cancelled");
   }
-  if (!*result) co_return std::unexpected(std::move(*result).error());
+  auto& result = std::get<ModelWaiter::Outcome>(*news);
+  if (!result) co_return std::unexpected(std::move(result).error());
   const auto& endpoint = impl->bench->model->endpoint();
   if (endpoint == nullptr) co_return fail(ErrorCode::unavailable, "the engine has just ended");
   co_return endpoint;
