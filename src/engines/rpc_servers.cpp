@@ -46,9 +46,12 @@ net::Task<Result<void>> reach_rpc_servers(std::vector<std::string> servers,
     auto stream = co_await dialer.dial(std::move(target), patience);
     if (stream) continue;
     if (stream.error().code == ErrorCode::cancelled) co_return std::unexpected(stream.error());
-    co_return fail(ErrorCode::unavailable, fmt::format("the rpc-server {} cannot be reached: {}",
-                                                       server, stream.error().message))
-        .hint("start ggml-rpc-server there, or take it out of models.settings.MODEL.rpc");
+    const bool late = stream.error().code == ErrorCode::timeout;
+    co_return fail(ErrorCode::unavailable,
+                   fmt::format("the rpc-server {} cannot be reached: {}", server,
+                               late ? "it does not answer" : "nobody takes connections there"))
+        .hint("start ggml-rpc-server there, or take it out of models.settings.MODEL.rpc")
+        .because(stream.error().describe());
   }
   co_return Result<void>();
 }

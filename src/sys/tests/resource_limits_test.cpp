@@ -328,8 +328,12 @@ TEST(RealLimits, AGroupThatIsNoneFailsTheStart) {
 }
 
 TEST(RealLimits, PrivateMemoryIsNotAFilesOwn) {
-  auto child = real_processes()->spawn({.program = "/bin/sleep", .arguments = {"60"}});
+  auto child = real_processes()->spawn({.program = "/bin/sh",
+                                        .arguments = {"-c", "echo up; exec sleep 60"},
+                                        .capture_stdout = true});
   ASSERT_TRUE(child);
+  pollfd up{(*child)->stdout_fd(), POLLIN, 0};
+  ASSERT_EQ(::poll(&up, 1, 10'000), 1);
   const auto usage = (*child)->usage();
   EXPECT_GT(usage.private_bytes, 0u);
   EXPECT_LE(usage.private_bytes, usage.resident_bytes);
