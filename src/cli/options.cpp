@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/text.hpp"
+#include "cli/container_options.hpp"
 
 namespace corral::cli {
 
@@ -319,6 +320,7 @@ std::unique_ptr<CLI::App> build(Options& out) {
   add_operations(*app, out);
   add_endpoints(*app, out);
   add_routes(*app, out);
+  add_container_options(*app, out);
   add_config(*app, out);
   for (CLI::App* command : app->get_subcommands(nullptr)) command->fallthrough();
   return app;
@@ -430,6 +432,7 @@ std::string takes_of(const CLI::Option& positional) {
   if (type == "MODEL") return "models";
   if (type == "ENDPOINT") return "endpoints";
   if (type == "ROUTE") return "routes";
+  if (type == "CONTAINER") return "containers";
   if (type == "NAME") return "names";
   return type == "FILE" ? "files" : "";
 }

@@ -44,6 +44,7 @@ struct Options {
   bool detach = false;                  // pull --detach
   bool plan = false;                    // show --plan
   std::string search;                   // list --search
+  std::optional<std::int64_t> tail;     // containers logs --tail
   std::optional<std::int64_t> version;  // rm, tag, rollback --version
 };
 

@@ -67,7 +67,7 @@ bj::object describe(const Operation& operation) {
 Operations::Operations(net::Shard& control) : control_(control), tasks_(control) {}
 
 net::Task<Operation> Operations::run(std::string kind, std::string target, Work work,
-                                     std::chrono::milliseconds patience) {
+                                     std::chrono::milliseconds patience, ProgressOf progress) {
   std::string id;
   {
     std::lock_guard lock(mutex_);
@@ -78,6 +78,7 @@ net::Task<Operation> Operations::run(std::string kind, std::string target, Work 
     begun.target = std::move(target);
     begun.started = std::chrono::system_clock::now();
     operations_.push_back(std::move(begun));
+    if (progress) progress_.emplace(id, std::move(progress));
     if (operations_.size() > kKept) operations_.pop_front();
   }
   control_.post([this, id, work = std::move(work)] {
@@ -102,16 +103,28 @@ net::Task<void> Operations::perform(std::string id, Work work) {
 void Operations::finish(const std::string& id, Result<void> result) {
   std::lock_guard lock(mutex_);
   auto found = std::ranges::find(operations_, id, &Operation::id);
+  if (found != operations_.end()) *found = as_it_is(*found);
+  progress_.erase(id);
   if (found == operations_.end()) return;
   found->finished = std::chrono::system_clock::now();
   if (!result) found->error = std::move(result).error();
+}
+
+Operation Operations::as_it_is(const Operation& operation) const {
+  Operation result = operation;
+  auto progress = progress_.find(operation.id);
+  if (progress != progress_.end()) result.progress = progress->second();
+  return result;
 }
 
 std::vector<Operation> Operations::list() const {
   std::vector<Operation> all;
   {
     std::lock_guard lock(mutex_);
-    all.assign(operations_.rbegin(), operations_.rend());
+    all.reserve(operations_.size());
+    for (auto each = operations_.rbegin(); each != operations_.rend(); ++each) {
+      all.push_back(as_it_is(*each));
+    }
   }
   if (sources_.empty()) return all;
   for (const auto* source : sources_) {
@@ -125,7 +138,7 @@ Result<Operation> Operations::find(const std::string& id) const {
   {
     std::lock_guard lock(mutex_);
     auto found = std::ranges::find(operations_, id, &Operation::id);
-    if (found != operations_.end()) return *found;
+    if (found != operations_.end()) return as_it_is(*found);
   }
   for (const auto* source : sources_) {
     auto found = source->find(id);

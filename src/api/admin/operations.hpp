@@ -10,6 +10,7 @@
 #include <chrono>
 #include <deque>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -67,6 +68,7 @@ class OperationSource {
 class Operations {
  public:
   using Work = std::function<net::Task<Result<void>>()>;
+  using ProgressOf = std::function<OperationProgress()>;  // any thread, soon
 
   explicit Operations(net::Shard& control);
 
@@ -74,7 +76,7 @@ class Operations {
 
   // Begins, waits for up to `patience`, and says how it stands then. It goes on in any case.
   net::Task<Operation> run(std::string kind, std::string target, Work work,
-                           std::chrono::milliseconds patience);
+                           std::chrono::milliseconds patience, ProgressOf progress = {});
   std::vector<Operation> list() const;  // newest first
   Result<Operation> find(const std::string& id) const;
   // conflict: it is of a kind, or in a state, that does not allow that.
@@ -84,13 +86,15 @@ class Operations {
  private:
   net::Task<void> perform(std::string id, Work work);
   void finish(const std::string& id, Result<void> result);
+  Operation as_it_is(const Operation& operation) const;  // under the lock
 
   net::Shard& control_;
   net::TaskGroup tasks_;
   std::vector<OperationSource*> sources_;
   mutable std::mutex mutex_;
   std::uint64_t begun_ = 0;
-  std::deque<Operation> operations_;  // oldest first
+  std::deque<Operation> operations_;            // oldest first
+  std::map<std::string, ProgressOf> progress_;  // of those under way
 };
 
 }  // namespace corral::api::admin
