@@ -49,6 +49,7 @@ struct Container::Impl {
   net::Task<Result<void>> start();
   net::Task<Result<void>> stop(bool and_remove);
   net::Task<void> check();
+  net::Task<void> measure();
 
   net::Task<void> ended();
   void follow_log(std::int64_t from);
@@ -131,6 +132,7 @@ void Container::Impl::perform_one(const ContainerAction& action) {
     case Kind::check: tasks.spawn(check()); break;
     case Kind::tell_ready:
       log.info("container ready", {{"container", settings.name}, {"port", port}});
+      tasks.spawn(measure());
       break;
     case Kind::tell_down:
       log.warn("container down",
@@ -303,6 +305,15 @@ net::Task<void> Container::Impl::check() {
   if (!closed) perform(machine.health(now(), well));
 }
 
+net::Task<void> Container::Impl::measure() {
+  if (!is_up() || id.empty()) {
+    usage.reset();
+    co_return;
+  }
+  auto measured = co_await services.docker.usage(id);
+  if (measured) usage = *measured;
+}
+
 // The list says that it does not run; what became of it is asked.
 net::Task<void> Container::Impl::ended() {
   auto details = co_await services.docker.inspect(settings.name);
@@ -401,14 +412,7 @@ net::Task<Result<void>> Container::pull(Report report) {
   co_return done;
 }
 
-net::Task<void> Container::measure() {
-  if (!impl_->is_up() || impl_->id.empty()) {
-    impl_->usage.reset();
-    co_return;
-  }
-  auto usage = co_await impl_->services.docker.usage(impl_->id);
-  if (usage) impl_->usage = *usage;
-}
+net::Task<void> Container::measure() { co_await impl_->measure(); }
 
 void Container::seen(const Listing& listing) {
   auto& self = *impl_;

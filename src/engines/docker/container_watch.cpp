@@ -70,8 +70,12 @@ net::Task<void> ContainerWatch::follow() {
         },
         [this](const DockerEvent&) { refresh(); });
     if (stopping_) co_return;
-    if (!ended && ended.error().code != ErrorCode::timeout) note(std::move(ended).error());
-    if (opened) pause = pace_.reconnect;
+    if (opened) {
+      pause = pace_.reconnect;
+      refresh();  // which says why, if there is more to it than the end of a stream
+    } else if (!ended) {
+      note(std::move(ended).error());
+    }
     if (!co_await net::sleep_for(pause)) co_return;
     pause = std::min(pause * 2, pace_.reconnect_most);
   }

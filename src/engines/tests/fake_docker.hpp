@@ -360,8 +360,7 @@ class FakeDocker {
     return send_all(socket, answer(204, ""));
   }
 
-  bool send_log(int socket, bool follow, const std::string& id,
-                std::unique_lock<std::mutex>& lock) {
+  bool send_log(int socket, bool follow, std::string id, std::unique_lock<std::mutex>& lock) {
     send_all(socket, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
     auto text = frame(1, "first words\nsecond ") + frame(2, "a complaint\n") + frame(1, "half\n");
     send_chunk(socket, std::string_view(text).substr(0, 13));
