@@ -208,9 +208,12 @@ class FakeDocker {
         script = script_;
       }
       auto scripted = script ? script(line) : std::nullopt;
-      bool goes_on =
-          scripted ? send_all(socket, *scripted) && scripted->find("\r\n\r\n") != std::string::npos
-                   : handle(socket, line, body);
+      bool goes_on = true;
+      if (scripted) {  // after rubbish the connection ends
+        goes_on = send_all(socket, *scripted) && scripted->find("application/json") != line.npos;
+      } else {
+        goes_on = handle(socket, line, body);
+      }
       std::lock_guard lock(mutex_);
       --under_way_;
       if (!goes_on) return;
