@@ -39,6 +39,9 @@ endpoints:
   - {{name: dead, binding: openai, url: 'http://127.0.0.1:1', models: [dead]}}
 routes:
   - {{name: gone, tries: 1, targets: [{{endpoint: dead, model: dead}}]}}
+docker:
+  socket: /nonexistent/docker.sock
+  containers: [{{name: boxed, image: 'a/b:1', port: 80}}]
 """
 
 

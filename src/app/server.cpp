@@ -144,6 +144,8 @@ void Server::make_gateway() {
         }
         scheduler_->set_leases(std::move(leases));
       }});
+  containers_ = std::make_unique<ContainerService>(shards_, clock_, log_.named("containers"),
+                                                   metrics_, *routes_);
   gateway_metrics_ = std::make_unique<gateway::GatewayMetrics>(metrics_, *dispatcher_, *registry_);
   outliers_ = std::make_unique<gateway::OutlierWatch>(*registry_);
   gateway::AnswerStore::Options kept;
@@ -180,6 +182,7 @@ void Server::make_surfaces() {
   model_admin_->add_routes(api_->router());
   pulls_.add_routes(api_->router(), admin_->running());
   benches_->add_routes(api_->router(), admin_->running());
+  containers_->add_routes(api_->router(), admin_->running());
   ops_->add_routes(api_->router());
   if (settings_->server.web_root.empty()) {
     ops_->add_root(api_->router());
@@ -287,6 +290,7 @@ net::Task<void> Server::main_task() {
     co_return;
   }
   if (shared_answers_) shared_answers_->start();
+  containers_->apply(*settings_);
   http_->start();
   ready_ = true;
   announce();
@@ -316,6 +320,7 @@ net::Task<void> Server::shut_down() {
   co_await pulls_.stop();
   co_await benches_->stop();
   co_await admin_->stop();
+  co_await containers_->stop();
   co_await registry_->stop();
   co_await routes_->stop();
   co_await scheduler_->stop();
@@ -352,6 +357,7 @@ void Server::reload() {
   openai_->set_embedding_window(settings_->gateway.embedding_batch);
   scheduler_->reload(settings_);
   routes_->reload(settings_);
+  containers_->apply(*settings_);
   tasks_->spawn(pulls_.reload(settings_));
   log_.info("configuration reloaded", {{"changes", changes.size()}});
 }

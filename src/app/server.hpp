@@ -14,6 +14,7 @@
 #include "api/openai/openai_surface.hpp"
 #include "api/ops/ops_surface.hpp"
 #include "app/bench_parts.hpp"
+#include "app/container_parts.hpp"
 #include "app/model_parts.hpp"
 #include "app/pull_parts.hpp"
 #include "app/store_parts.hpp"
@@ -81,6 +82,7 @@ class Server {
   std::unique_ptr<gateway::Dispatcher> dispatcher_;
   std::unique_ptr<gateway::EndpointRegistry> registry_;
   std::unique_ptr<gateway::RouteControl> routes_;
+  std::unique_ptr<ContainerService> containers_;
   std::unique_ptr<gateway::GatewayMetrics> gateway_metrics_;
   std::unique_ptr<gateway::OutlierWatch> outliers_;
   std::unique_ptr<gateway::RedisAnswers> shared_answers_;  // may be null

@@ -62,8 +62,11 @@ Outcome<boost::json::value> follow_operation(Context& context, const std::string
                                              std::string_view what);
 Outcome<void> search_models(Context& context, const Options& options);
 
-// Names for the shell, one a line: "models", "endpoints", "routes", or "names" that clients can ask
-// for. Only those that do no harm on a command line. Never fails.
+// `containers` and the commands below it.
+Outcome<void> containers_command(Context& context, const Options& options);
+
+// Names for the shell, one a line: "models", "endpoints", "containers", "routes", or "names" that
+// clients can ask for. Only those that do no harm on a command line. Never fails.
 void complete_names(Context& context, std::string_view kind);
 
 // `reader` makes the line reader of a talk, when there is one.
@@ -98,6 +101,7 @@ std::string render_endpoint(std::string_view body, const Paint& paint);
 std::string render_routes(std::string_view body, const Paint& paint);
 std::string render_route(std::string_view body, const Paint& paint);
 std::string render_explanation(std::string_view body, const Paint& paint);
+std::string render_containers(std::string_view body, const Paint& paint);
 std::string render_operations(std::string_view body, sys::Wall now, const Paint& paint);
 std::string render_search(std::string_view body, const Paint& paint);
 std::string render_fetch_plan(std::string_view body, const Paint& paint);

@@ -53,6 +53,7 @@ Outcome<void> run_with_server(const Options& options, Context& context, Surround
   if (options.command == "pull") return pull_model(context, options);
   if (options.command == "search") return search_models(context, options);
   if (options.command.starts_with("operations")) return operations_command(context, options);
+  if (options.command.starts_with("containers")) return containers_command(context, options);
   if (options.command.starts_with("endpoints") || options.command.starts_with("routes")) {
     return gateway_command(context, options);
   }

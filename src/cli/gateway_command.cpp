@@ -202,6 +202,12 @@ void complete_names(Context& context, std::string_view kind) {
     for (const json::value& endpoint : list_of(document, "endpoints")) {
       names.emplace(text_of(endpoint, "name"));
     }
+  } else if (kind == "containers") {
+    auto body = context.api.containers();
+    json::value document = parse_or_null(body ? *body : "");
+    for (const json::value& container : list_of(document, "containers")) {
+      names.emplace(text_of(container, "name"));
+    }
   } else if (kind == "routes" || kind == "names") {
     auto body = context.api.resources(Resource::route);
     add_routes(parse_or_null(body ? *body : ""), kind == "names", names);

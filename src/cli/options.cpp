@@ -6,6 +6,7 @@
 
 #include "base/text.hpp"
 #include "cli/bench_options.hpp"
+#include "cli/container_options.hpp"
 
 namespace corral::cli {
 
@@ -322,6 +323,7 @@ std::unique_ptr<CLI::App> build(Options& out) {
   add_operations(*app, out);
   add_endpoints(*app, out);
   add_routes(*app, out);
+  add_container_options(*app, out);
   add_config(*app, out);
   for (CLI::App* command : app->get_subcommands(nullptr)) command->fallthrough();
   return app;
@@ -433,6 +435,7 @@ std::string takes_of(const CLI::Option& positional) {
   if (type == "MODEL") return "models";
   if (type == "ENDPOINT") return "endpoints";
   if (type == "ROUTE") return "routes";
+  if (type == "CONTAINER") return "containers";
   if (type == "NAME") return "names";
   return type == "FILE" ? "files" : "";
 }

@@ -58,6 +58,7 @@ struct Options {
   bool plan = false;     // show --plan
   BenchWords bench;
   std::string search;                   // list --search
+  std::optional<std::int64_t> tail;     // containers logs --tail
   std::optional<std::int64_t> version;  // rm, tag, rollback --version
 };
 

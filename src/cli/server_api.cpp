@@ -290,6 +290,17 @@ Outcome<std::string> ServerApi::search(std::string_view words) {
   return call("GET", "/admin/v1/search?q=" + encode_segment(words));
 }
 
+Outcome<std::string> ServerApi::containers() { return call("GET", "/admin/v1/containers"); }
+
+Outcome<std::string> ServerApi::container_logs(std::string_view name, std::int64_t tail) {
+  return call("GET",
+              fmt::format("/admin/v1/containers/{}/logs?tail={}", encode_segment(name), tail));
+}
+
+Outcome<std::string> ServerApi::act_on_container(std::string_view name, std::string_view action) {
+  return call("POST", fmt::format("/admin/v1/containers/{}/{}", encode_segment(name), action));
+}
+
 Outcome<std::string> ServerApi::operations() { return call("GET", "/admin/v1/operations"); }
 
 Outcome<std::string> ServerApi::act_on_operation(std::string_view id, std::string_view action) {

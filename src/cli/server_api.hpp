@@ -100,6 +100,9 @@ class ServerApi {
   Outcome<std::string> pull(std::string_view reference, std::string_view name);
   Outcome<std::string> pull_plan(std::string_view reference);
   Outcome<std::string> search(std::string_view words);
+  Outcome<std::string> containers();
+  Outcome<std::string> container_logs(std::string_view name, std::int64_t tail);
+  Outcome<std::string> act_on_container(std::string_view name, std::string_view action);
   Outcome<std::string> operations();
   Outcome<std::string> act_on_operation(std::string_view id, std::string_view action);
   // The bytes of its event stream, until it ends or `sink` has enough.

@@ -3,6 +3,7 @@
 
 #include "base/text.hpp"
 #include "config/config.hpp"
+#include "config/containers.hpp"
 #include "config/node.hpp"
 
 namespace corral::config {
@@ -100,7 +101,9 @@ std::vector<Problem> validate(const Settings& settings) {
   check_models(settings.models, problems);
   check_pools(settings, problems);
   for (auto& each : validate_endpoints(settings.endpoints)) problems.push_back(std::move(each));
-  for (auto& each : validate_routes(settings.endpoints, settings.routes)) {
+  for (auto& each : validate_containers(settings)) problems.push_back(std::move(each));
+  auto endpoints = with_containers(settings);
+  for (auto& each : validate_routes(endpoints, settings.routes)) {
     problems.push_back(std::move(each));
   }
   return problems;

@@ -41,6 +41,17 @@ std::optional<Choice> ActiveGroup::choose(const LoadView& view, const BalanceKey
   return balancer_.choose(view, keys, random_word());
 }
 
+std::string held_back(const ActiveRoute& route) {
+  for (const auto& group : route.groups) {
+    for (const auto& target : group->targets()) {
+      if (target.local()) continue;
+      auto why = target.endpoint->held();
+      if (!why.empty()) return ": " + why;
+    }
+  }
+  return {};
+}
+
 Policy policy_of(config::Balance balance) {
   switch (balance) {
     case config::Balance::peak_ewma: return Policy::peak_ewma;

@@ -68,6 +68,10 @@ struct ActiveRoute {
   const config::RouteSettings& settings() const { return route->settings; }
 };
 
+// What holds its endpoints back, for the end of a sentence: ": the container x is starting"; empty
+// when nothing does.
+std::string held_back(const ActiveRoute& route);
+
 Policy policy_of(config::Balance balance);
 CallLimits limits_of(const config::RouteSettings& settings);
 

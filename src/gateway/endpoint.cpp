@@ -81,6 +81,16 @@ EndpointLoad Endpoint::load() const {
   return {slots_.in_flight(), slots_.capacity(), slots_.served(), slots_.last_used()};
 }
 
+void Endpoint::set_held(std::string reason) {
+  std::lock_guard lock(mutex_);
+  held_ = std::move(reason);
+}
+
+std::string Endpoint::held() const {
+  std::lock_guard lock(mutex_);
+  return held_;
+}
+
 void Endpoint::set_health(bool up, double share) {
   up_.store(up, std::memory_order_relaxed);
   share_.store(share, std::memory_order_relaxed);

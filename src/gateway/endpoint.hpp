@@ -92,6 +92,9 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   // share (0..1) of its capacity for a while.
   void set_health(bool up, double share);
   bool up() const { return up_.load(std::memory_order_relaxed); }
+  // Why whoever runs it lets no request in, for people; empty: it does not.
+  void set_held(std::string reason);
+  std::string held() const;
   double share() const { return share_.load(std::memory_order_relaxed); }
 
  private:
@@ -110,6 +113,7 @@ class Endpoint : public std::enable_shared_from_this<Endpoint> {
   std::atomic<double> share_{1.0};
   mutable std::mutex mutex_;
   Slots slots_;
+  std::string held_;
 };
 
 }  // namespace corral::gateway

@@ -114,11 +114,32 @@ void EndpointRegistry::apply(const std::vector<config::EndpointSettings>& endpoi
     }
   }
   for (auto& [name, entry] : before) entry->endpoint->close();
+  for (const auto& [name, entry] : entries_) show(*entry);
   std::lock_guard lock(mutex_);
   std::erase_if(states_, [&](const auto& each) {
     const std::string& endpoint = each.first.first;
     return breakers_changed || (endpoint != config::kLocalEndpoint && before.contains(endpoint));
   });
+}
+
+void EndpointRegistry::hold(std::map<std::string, std::string> held) {
+  auto before = std::exchange(held_, std::move(held));
+  for (auto& [name, entry] : entries_) {
+    bool is_held = held_.contains(name);
+    if (before.contains(name) && !is_held) {
+      entry = make_entry(entry->settings, entry->endpoint);
+      for (const auto& state : states_of(name)) state->probe_succeeded(SteadyClock::now());
+    }
+    if (is_held || before.contains(name)) show(*entry);
+  }
+  parts_.poke();
+}
+
+void EndpointRegistry::show(const Entry& entry) const {
+  auto held = held_.find(entry.settings.name);
+  entry.endpoint->set_held(held == held_.end() ? std::string() : held->second);
+  entry.endpoint->set_health(held == held_.end() && entry.health.usable(),
+                             entry.health.capacity_share(SteadyClock::now()));
 }
 
 std::shared_ptr<Endpoint> EndpointRegistry::find(const std::string& name) const {
@@ -225,6 +246,7 @@ void EndpointRegistry::tick() {
   if (stopping_ || settings_.health.probe_interval.count() == 0) return;
   auto now = SteadyClock::now();
   for (auto& [name, entry] : entries_) {
+    if (held_.contains(name)) continue;
     auto wake = entry->health.wake_at();
     if (settings_.health.probe_interval.count() == 0) wake.reset();  // never
     if (wake && *wake <= now) perform(entry, entry->health.tick(now));
@@ -233,8 +255,7 @@ void EndpointRegistry::tick() {
 }
 
 void EndpointRegistry::perform(const std::shared_ptr<Entry>& entry, const HealthStep& step) {
-  auto now = SteadyClock::now();
-  entry->endpoint->set_health(entry->health.usable(), entry->health.capacity_share(now));
+  show(*entry);
   if (step.transition) {
     auto fields =
         std::initializer_list<telemetry::LogField>{{"endpoint", entry->settings.name},
@@ -292,6 +313,7 @@ std::vector<EndpointView> EndpointRegistry::view() const {
     view.endpoint = entry->endpoint;
     view.health = entry->health.state();
     view.last_probe_error = entry->last_error;
+    if (auto held = held_.find(name); held != held_.end()) view.held = held->second;
     for (auto& state : states_of(name)) view.models.push_back(std::move(state));
     result.push_back(std::move(view));
   }

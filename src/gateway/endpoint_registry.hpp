@@ -39,6 +39,7 @@ struct EndpointView {
   std::shared_ptr<const Endpoint> endpoint;
   HealthState health = HealthState::healthy;
   std::string last_probe_error;
+  std::string held;  // why it gets no requests, whatever its health
   std::vector<std::shared_ptr<const TargetState>> models;
 };
 
@@ -49,6 +50,9 @@ class EndpointRegistry {
 
   void apply(const std::vector<config::EndpointSettings>& endpoints,
              const config::GatewaySettings& gateway);
+  // Endpoints that get no requests and are not probed until they are let go, by name, with the
+  // reason. What is not named any more is let go, and begins as healthy.
+  void hold(std::map<std::string, std::string> held);
   void start();  // the health checks
   net::Task<void> stop();
 
@@ -67,6 +71,7 @@ class EndpointRegistry {
   std::shared_ptr<Entry> make_entry(const config::EndpointSettings& wanted,
                                     std::shared_ptr<Endpoint> endpoint) const;
   void tick();
+  void show(const Entry& entry) const;
   void perform(const std::shared_ptr<Entry>& entry, const HealthStep& step);
   net::Task<void> probe(std::shared_ptr<Entry> entry);
   net::Task<void> validate(std::shared_ptr<Entry> entry);
@@ -78,6 +83,7 @@ class EndpointRegistry {
   RegistryParts parts_;
   config::GatewaySettings settings_;
   std::map<std::string, std::shared_ptr<Entry>> entries_;
+  std::map<std::string, std::string> held_;
   std::unique_ptr<net::TaskGroup> tasks_;
   bool started_ = false;
   bool stopping_ = false;

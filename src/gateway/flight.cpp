@@ -330,7 +330,8 @@ Error Flight::nothing_available(Time now) const {
   if (soonest) pause = std::chrono::ceil<std::chrono::seconds>(*soonest - now);
   pause = std::clamp(pause, std::chrono::seconds(1), std::chrono::seconds(30));
   return fail(ErrorCode::unavailable,
-              fmt::format("nothing that serves the model '{}' can be reached now", route_->name()))
+              fmt::format("nothing that serves the model '{}' can be reached now{}", route_->name(),
+                          held_back(*route_)))
       .hint("its endpoints are tried again by themselves")
       .after(pause);
 }

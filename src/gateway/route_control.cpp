@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "base/text.hpp"
+#include "config/containers.hpp"
 
 namespace corral::gateway {
 namespace {
@@ -77,6 +78,21 @@ void RouteControl::set_local_models(std::vector<LocalModel> models) {
   if (settings_ != nullptr) apply();
 }
 
+void RouteControl::set_containers(ContainerPlaces places) {
+  auto before = std::exchange(containers_, std::move(places));
+  if (settings_ == nullptr || before == containers_) return;
+  auto moved = [](const ContainerPlaces& all) {
+    std::map<std::string, std::uint16_t> ports;
+    for (const auto& [name, place] : all) ports[name] = place.port;
+    return ports;
+  };
+  if (moved(before) != moved(containers_)) {
+    apply();
+  } else {
+    hold_containers();
+  }
+}
+
 // --- what the store holds ------------------------------------------------------------------------
 
 net::Task<Result<void>> RouteControl::load(Reading reading) {
@@ -134,12 +150,35 @@ net::Task<void> RouteControl::follow() {
 
 bool RouteControl::in_config(ResourceKind kind, const std::string& name) const {
   auto same = [&](const auto& each) { return iequals(each.name, name); };
-  return kind == ResourceKind::endpoint ? std::ranges::any_of(settings_->endpoints, same)
-                                        : std::ranges::any_of(settings_->routes, same);
+  if (kind == ResourceKind::route) return std::ranges::any_of(settings_->routes, same);
+  return std::ranges::any_of(settings_->endpoints, same) ||
+         std::ranges::any_of(settings_->docker.containers, same);
+}
+
+std::vector<config::EndpointSettings> RouteControl::configured_endpoints() const {
+  auto all = settings_->endpoints;
+  for (const auto& container : settings_->docker.containers) {
+    auto place = containers_.find(container.name);
+    all.push_back(
+        config::endpoint_of(container, place == containers_.end() ? 0 : place->second.port));
+  }
+  return all;
+}
+
+// Nobody is sent to a container that is not known to answer.
+void RouteControl::hold_containers() {
+  std::map<std::string, std::string> held;
+  for (const auto& container : settings_->docker.containers) {
+    auto place = containers_.find(container.name);
+    std::string why = place == containers_.end() ? "it is not known yet" : place->second.why_not;
+    if (!why.empty())
+      held[container.name] = fmt::format("the container {}: {}", container.name, why);
+  }
+  parts_.registry.hold(std::move(held));
 }
 
 std::vector<config::EndpointSettings> RouteControl::all_endpoints(const Endpoints& stored) const {
-  auto all = settings_->endpoints;
+  auto all = configured_endpoints();
   for (const auto& [name, each] : stored) {
     if (!in_config(ResourceKind::endpoint, name)) all.push_back(each.settings);
   }
@@ -172,6 +211,7 @@ Result<void> RouteControl::check(const Endpoints& endpoints, const Routes& route
 void RouteControl::apply() {
   auto endpoints = all_endpoints(endpoints_);
   auto routes = all_routes(routes_);
+  hold_containers();
   parts_.registry.apply(endpoints, settings_->gateway);
   auto table = RouteTable::make({.endpoints = endpoints,
                                  .routes = routes,
@@ -197,7 +237,7 @@ std::vector<Managed> RouteControl::list(ResourceKind kind) const {
     }
   };
   if (kind == ResourceKind::endpoint) {
-    add(settings_->endpoints, endpoints_);
+    add(configured_endpoints(), endpoints_);
   } else {
     add(settings_->routes, routes_);
   }

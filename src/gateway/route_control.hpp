@@ -36,6 +36,14 @@ struct RouteControlParts {
   std::function<void(const RouteTable&)> changed;  // new routes are in place
 };
 
+// Where the container of that name answers.
+struct ContainerPlace {
+  std::uint16_t port = 0;  // of this host's loopback; 0: nowhere now
+  std::string why_not;     // no request can be sent there; empty: it can
+  bool operator==(const ContainerPlace&) const = default;
+};
+using ContainerPlaces = std::map<std::string, ContainerPlace>;
+
 enum class ResourceKind { endpoint, route };
 
 // One endpoint or route as administrators see it.
@@ -61,6 +69,7 @@ class RouteControl {
   net::Task<Result<void>> start(std::shared_ptr<const config::Settings> settings);
   void reload(std::shared_ptr<const config::Settings> settings);
   void set_local_models(std::vector<LocalModel> models);
+  void set_containers(ContainerPlaces places);  // of settings.docker.containers
   net::Task<void> stop();
 
   // For calls from other shards (net::run_on, net::call_on).
@@ -94,6 +103,8 @@ class RouteControl {
   using Prepare = std::function<Result<store::ResourceChange>()>;
   using Write = std::function<Result<std::int64_t>(const store::ResourceChange&)>;  // on the pool
   net::Task<Result<std::int64_t>> commit(Prepare prepare, Write write);
+  std::vector<config::EndpointSettings> configured_endpoints() const;
+  void hold_containers();
   std::vector<config::EndpointSettings> all_endpoints(const Endpoints& stored) const;
   std::vector<config::RouteSettings> all_routes(const Routes& stored) const;
   Result<void> check(const Endpoints& endpoints, const Routes& routes) const;
@@ -108,6 +119,7 @@ class RouteControl {
   Endpoints endpoints_;
   Routes routes_;
   std::vector<LocalModel> local_models_;
+  ContainerPlaces containers_;
   RouteStates states_;
   std::unique_ptr<net::TaskGroup> tasks_;
   std::int64_t revision_ = -1;

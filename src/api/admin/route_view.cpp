@@ -61,6 +61,7 @@ std::string obstacle(const gateway::ActiveTarget& target, Time now) {
   }
   if (target.local()) return {};
   if (target.endpoint->closed()) return "closed";
+  if (auto why = target.endpoint->held(); !why.empty()) return why;
   if (!target.endpoint->up()) return "down";
   if (target.endpoint->in_flight() >= target.endpoint->capacity()) return "full";
   return {};
@@ -160,6 +161,7 @@ bj::object describe(const gateway::EndpointView& view) {
           {"health", std::string(gateway::to_string(view.health))},
           {"error",
            view.last_probe_error.empty() ? bj::value(nullptr) : bj::value(view.last_probe_error)},
+          {"held", view.held.empty() ? bj::value(nullptr) : bj::value(view.held)},
           {"in_flight", load.in_flight},
           {"capacity", load.capacity},
           {"share", view.endpoint->share()},

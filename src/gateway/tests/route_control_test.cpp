@@ -462,5 +462,31 @@ TEST_F(RouteControlTest, WhatAnotherProcessChangesIsFollowed) {
   EXPECT_EQ(text(dispatch("big")), "from 2");
 }
 
+TEST_F(RouteControlTest, AContainerIsAskedOnlyWhileItAnswers) {
+  auto settings = read(R"(
+docker: {containers: [{name: boxed, image: x, port: 80, models: [m]}]}
+gateway: {health: {probe_interval: 0}, queue_timeout: 20ms}
+)");
+  auto place = [&](const ContainerPlace& at) {
+    loops_.call(control(), [&] { control_->set_containers({{"boxed", at}}); });
+    settle();
+  };
+  loops_.call(control(), [&] { control_->reload(settings); });
+  settle();
+  EXPECT_NE(dispatch("m").error().message.find("the container boxed: it is not known yet"),
+            std::string::npos);
+  place({0, "it is starting"});
+  EXPECT_NE(dispatch("m").error().message.find("boxed: it is starting"), std::string::npos);
+  place({5, ""});
+  EXPECT_EQ(text(dispatch("m")), "from 5");
+  place({6, ""});
+  EXPECT_EQ(text(dispatch("m")), "from 6");
+  place({6, "it is being stopped"});
+  EXPECT_FALSE(dispatch("m"));
+  EXPECT_EQ(registry_->find("boxed")->held(), "the container boxed: it is being stopped");
+  EXPECT_TRUE(find(Kind::endpoint, "boxed")->from_config);
+  EXPECT_EQ(put(Kind::endpoint, "boxed", kGpu).error().code, ErrorCode::conflict);
+}
+
 }  // namespace
 }  // namespace corral::gateway

@@ -1,0 +1,442 @@
+// A Docker Engine for tests: answers over a unix socket as Docker's published API says, for the few
+// calls that are used, and misbehaves on demand. It runs nothing; the API of its "containers" is a
+// port of its own that answers with `api_status`.
+//
+// Thread rule: thread-safe; connections have threads of their own.
+#pragma once
+
+#include <arpa/inet.h>
+#include <fmt/core.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <atomic>
+#include <boost/json.hpp>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "sys/fd.hpp"
+
+namespace corral::engines::docker {
+
+class FakeDocker {
+ public:
+  struct Made {
+    std::string id;
+    boost::json::object spec;
+    bool running = false;
+    int exit_code = 0;
+    bool out_of_memory = false;
+  };
+  // What is sent instead of an answer, whole; nullopt: what Docker would say.
+  using Script = std::function<std::optional<std::string>(const std::string& call)>;
+
+  explicit FakeDocker(std::string path) : path_(std::move(path)) {
+    start();
+    api_ = sys::Fd(::socket(AF_INET, SOCK_STREAM, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ::bind(api_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+    socklen_t size = sizeof address;
+    ::getsockname(api_.get(), reinterpret_cast<sockaddr*>(&address), &size);
+    port = ntohs(address.sin_port);
+    ::listen(api_.get(), 16);
+    std::lock_guard lock(mutex_);
+    threads_.emplace_back([this] { serve_api(); });
+  }
+  ~FakeDocker() {
+    stop();
+    ::shutdown(api_.get(), SHUT_RDWR);
+    for (;;) {
+      std::vector<std::thread> some;
+      {
+        std::lock_guard lock(mutex_);
+        some.swap(threads_);
+      }
+      if (some.empty()) return;
+      for (auto& each : some) each.join();
+    }
+  }
+
+  // As when the daemon begins and ends; what it knows stays.
+  void start() {
+    ::unlink(path_.c_str());
+    listener_ = sys::Fd(::socket(AF_UNIX, SOCK_STREAM, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path_.copy(address.sun_path, sizeof address.sun_path - 1);
+    ::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+    ::listen(listener_.get(), 16);
+    std::lock_guard lock(mutex_);
+    threads_.emplace_back([this, fd = listener_.get()] { accept_all(fd); });
+  }
+  void stop() {
+    ::unlink(path_.c_str());
+    std::lock_guard lock(mutex_);
+    ::shutdown(listener_.get(), SHUT_RDWR);
+    for (int each : open_) ::shutdown(each, SHUT_RDWR);
+    changed_.notify_all();
+  }
+
+  void add_image(const std::string& name) {
+    std::lock_guard lock(mutex_);
+    images_.insert(name);
+  }
+  void set_script(Script script) {
+    std::lock_guard lock(mutex_);
+    script_ = std::move(script);
+  }
+  // It ends by itself.
+  void die(const std::string& name, int code, bool out_of_memory = false) {
+    std::lock_guard lock(mutex_);
+    auto& made = containers_.at(name);
+    made.running = false;
+    made.exit_code = code;
+    made.out_of_memory = out_of_memory;
+    tell("die", name);
+  }
+  void vanish(const std::string& name) {
+    std::lock_guard lock(mutex_);
+    containers_.erase(name);
+    tell("destroy", name);
+  }
+  std::optional<Made> find(const std::string& name) {
+    std::lock_guard lock(mutex_);
+    auto found = containers_.find(name);
+    return found == containers_.end() ? std::nullopt : std::optional(found->second);
+  }
+  std::size_t count(std::string_view part) {
+    std::lock_guard lock(mutex_);
+    std::size_t all = 0;
+    for (const auto& each : calls_) all += each.find(part) != std::string::npos ? 1 : 0;
+    return all;
+  }
+  std::size_t most_at_once() {
+    std::lock_guard lock(mutex_);
+    return most_;
+  }
+
+  std::uint16_t port = 0;             // of the engines' API
+  std::atomic<int> api_status{200};   // what it says
+  std::atomic<int> dies_at_start{0};  // so many starts end at once
+
+  static std::string answer(int status, std::string_view body) {
+    return fmt::format(
+        "HTTP/1.1 {} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}", status,
+        body.size(), body);
+  }
+  static std::string frame(char stream, std::string_view text) {
+    std::string head(8, '\0');
+    head[0] = stream;
+    head[6] = static_cast<char>(text.size() >> 8);
+    head[7] = static_cast<char>(text.size() & 0xFF);
+    return head + std::string(text);
+  }
+
+ private:
+  using Json = boost::json::object;
+
+  void accept_all(int listener) {
+    for (;;) {
+      int socket = ::accept(listener, nullptr, nullptr);
+      if (socket < 0) return;
+      std::lock_guard lock(mutex_);
+      open_.insert(socket);
+      threads_.emplace_back([this, socket] {
+        serve(socket);
+        std::lock_guard closing(mutex_);
+        open_.erase(socket);
+        ::close(socket);
+      });
+    }
+  }
+
+  static std::string read_request(int socket, std::string& pending) {
+    char buffer[16 * 1024];
+    for (;;) {
+      auto end = pending.find("\r\n\r\n");
+      if (end != std::string::npos) {
+        std::size_t size = end + 4;
+        auto at = pending.find("Content-Length: ");
+        if (at < end) size += std::stoul(pending.substr(at + 16));
+        if (pending.size() >= size) {
+          std::string request = pending.substr(0, size);
+          pending.erase(0, size);
+          return request;
+        }
+      }
+      auto got = ::recv(socket, buffer, sizeof buffer, 0);
+      if (got <= 0) return {};
+      pending.append(buffer, static_cast<std::size_t>(got));
+    }
+  }
+
+  static bool send_all(int socket, std::string_view text) {
+    while (!text.empty()) {
+      auto sent = ::send(socket, text.data(), text.size(), MSG_NOSIGNAL);
+      if (sent <= 0) return false;
+      text.remove_prefix(static_cast<std::size_t>(sent));
+    }
+    return true;
+  }
+
+  static bool send_chunk(int socket, std::string_view text) {
+    return send_all(socket, fmt::format("{:x}\r\n", text.size())) && send_all(socket, text) &&
+           send_all(socket, "\r\n");
+  }
+
+  void serve(int socket) {
+    std::string pending;
+    for (;;) {
+      std::string request = read_request(socket, pending);
+      if (request.empty()) return;
+      auto line = request.substr(0, request.find(" HTTP/"));
+      auto body = request.substr(request.find("\r\n\r\n") + 4);
+      Script script;
+      {
+        std::lock_guard lock(mutex_);
+        calls_.push_back(line);
+        most_ = std::max(most_, ++under_way_);
+        script = script_;
+      }
+      auto scripted = script ? script(line) : std::nullopt;
+      bool goes_on = true;
+      if (scripted) {  // after rubbish the connection ends
+        goes_on = send_all(socket, *scripted) && scripted->find("application/json") != line.npos;
+      } else {
+        goes_on = handle(socket, line, body);
+      }
+      std::lock_guard lock(mutex_);
+      --under_way_;
+      if (!goes_on) return;
+    }
+  }
+
+  // "POST /v1.41/containers/x/start?t=1" -> true while the connection goes on
+  bool handle(int socket, const std::string& line, const std::string& body) {
+    auto space = line.find(' ');
+    std::string method = line.substr(0, space);
+    std::string target = line.substr(space + 1);
+    if (target == "/version") {
+      return send_all(socket, answer(200, R"({"ApiVersion":"1.43","MinAPIVersion":"1.12"})"));
+    }
+    if (!target.starts_with("/v1.43/")) return send_all(socket, answer(400, "{}"));
+    target = target.substr(6);
+    std::string path = target.substr(0, target.find('?'));
+    if (path == "/events") return send_events(socket);
+    if (path == "/images/create") return send_pull(socket, target);
+    if (path == "/containers/json") return send_all(socket, answer(200, listing()));
+    if (path.starts_with("/images/")) return send_image(socket, path);
+    if (path == "/containers/create") return send_all(socket, create(target, body));
+    return of_container(socket, method, path.substr(12), target);
+  }
+
+  bool send_image(int socket, const std::string& path) {
+    std::lock_guard lock(mutex_);
+    bool known = images_.contains(path.substr(8, path.size() - 8 - 5));
+    return send_all(socket, known ? answer(200, R"({"Id":"sha256:1"})")
+                                  : answer(404, R"({"message":"No such image"})"));
+  }
+
+  bool send_pull(int socket, const std::string& target) {
+    send_all(socket, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    bool known = target.find("nosuch") == std::string::npos;
+    send_chunk(socket, R"({"status":"Pulling from ollama/ollama","id":"1"})");
+    if (known) {
+      send_chunk(socket,
+                 R"({"status":"Downloading","progressDetail":{"current":30,"total":100},"id":"a"})"
+                 "\r\n"
+                 R"({"status":"Downloading","progressDetail":{"current":5,"to)");
+      send_chunk(socket, R"(tal":50},"id":"b"}{"status":"Pull complete","id":"a"})");
+      std::lock_guard lock(mutex_);
+      auto name = target.substr(target.find("fromImage=") + 10);
+      auto tag = name.substr(name.find("&tag=") + 5);
+      name = name.substr(0, name.find('&'));
+      for (auto at = name.find("%2F"); at != std::string::npos; at = name.find("%2F")) {
+        name.replace(at, 3, "/");
+      }
+      images_.insert(name + ":" + tag);
+    } else {
+      send_chunk(socket, R"({"errorDetail":{"message":"manifest unknown"},"error":"x"})");
+    }
+    return send_all(socket, "0\r\n\r\n");
+  }
+
+  std::string create(const std::string& target, const std::string& body) {
+    std::lock_guard lock(mutex_);
+    auto name = target.substr(target.find("name=") + 5);
+    if (containers_.contains(name)) return answer(409, R"({"message":"name is in use"})");
+    auto spec = boost::json::parse(body).as_object();
+    if (!images_.contains(std::string(spec.at("Image").as_string()))) {
+      return answer(404, R"({"message":"No such image"})");
+    }
+    auto id = fmt::format("{:064x}", ++made_);
+    containers_[name] = {id, std::move(spec)};
+    return answer(201, fmt::format(R"({{"Id":"{}","Warnings":[]}})", id));
+  }
+
+  std::string listing() {
+    std::lock_guard lock(mutex_);
+    boost::json::array all;
+    for (const auto& [name, made] : containers_) {
+      const auto* labels = made.spec.if_contains("Labels");
+      if (labels == nullptr) continue;
+      all.push_back(Json{{"Id", made.id},
+                         {"Names", {"/" + name}},
+                         {"Image", made.spec.at("Image")},
+                         {"State", made.running ? "running" : "exited"},
+                         {"Status", made.running ? "Up 1 second" : "Exited"},
+                         {"Labels", *labels}});
+    }
+    return boost::json::serialize(all);
+  }
+
+  std::string inspected(const Made& made) const {
+    Json ports;
+    if (made.running) {
+      boost::json::array bound;  // braces around one value may copy it
+      bound.push_back(Json{{"HostIp", "127.0.0.1"}, {"HostPort", std::to_string(port)}});
+      ports["8080/tcp"] = std::move(bound);
+    }
+    const auto* labels = made.spec.if_contains("Labels");
+    return boost::json::serialize(
+        Json{{"Id", made.id},
+             {"State", Json{{"Running", made.running},
+                            {"ExitCode", made.exit_code},
+                            {"OOMKilled", made.out_of_memory},
+                            {"Error", ""}}},
+             {"Config", Json{{"Labels", labels != nullptr ? *labels : boost::json::value(Json())}}},
+             {"NetworkSettings", Json{{"Ports", std::move(ports)}}}});
+  }
+
+  bool of_container(int socket, const std::string& method, const std::string& rest,
+                    const std::string& target) {
+    auto slash = rest.find('/');
+    std::string key = rest.substr(0, slash);
+    std::string verb = slash == std::string::npos ? "" : rest.substr(slash + 1);
+    std::unique_lock lock(mutex_);
+    auto found = containers_.find(key);
+    for (auto at = containers_.begin(); found == containers_.end() && at != containers_.end();
+         ++at) {
+      if (at->second.id == key) found = at;
+    }
+    if (found == containers_.end()) {
+      return send_all(socket, answer(404, R"({"message":"No such container"})"));
+    }
+    auto& [name, made] = *found;
+    if (method == "DELETE") {
+      tell("destroy", name);
+      containers_.erase(found);
+      return send_all(socket, answer(204, ""));
+    }
+    if (verb == "json") return send_all(socket, answer(200, inspected(made)));
+    if (verb == "stats") {
+      return send_all(socket, answer(200, R"({"memory_stats":{"usage":3000,"limit":9000,"stats":)"
+                                          R"({"inactive_file":1000}},"cpu_stats":{"cpu_usage":)"
+                                          R"({"total_usage":2500000000}}})"));
+    }
+    if (verb == "logs") {
+      bool follow = target.find("follow=true") != std::string::npos;
+      return send_log(socket, follow, made.id, lock);
+    }
+    if (verb == "start") {
+      made.running = dies_at_start.load() <= 0;
+      if (!made.running) {
+        --dies_at_start;
+        made.exit_code = 7;
+      }
+      tell("start", name);
+    }
+    if (verb == "stop" || verb == "kill") {
+      if (!made.running) return send_all(socket, answer(304, ""));
+      made.running = false;
+      tell("die", name);
+    }
+    return send_all(socket, answer(204, ""));
+  }
+
+  bool send_log(int socket, bool follow, std::string id, std::unique_lock<std::mutex>& lock) {
+    send_all(socket, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    auto text = frame(1, "first words\nsecond ") + frame(2, "a complaint\n") + frame(1, "half\n");
+    send_chunk(socket, std::string_view(text).substr(0, 13));
+    send_chunk(socket, std::string_view(text).substr(13));
+    if (follow) {
+      changed_.wait(lock,
+                    [&] { return !is_running(id) || !open_.contains(socket) || gone(socket); });
+    }
+    return send_all(socket, "0\r\n\r\n") && !follow;
+  }
+
+  static bool gone(int socket) {
+    char byte = 0;
+    return ::recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+  }
+
+  bool is_running(const std::string& id) const {
+    for (const auto& [name, made] : containers_) {
+      if (made.id == id) return made.running;
+    }
+    return false;
+  }
+
+  bool send_events(int socket) {
+    send_all(socket, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    std::unique_lock lock(mutex_);
+    std::size_t sent = events_.size();
+    for (;;) {
+      while (sent < events_.size()) {
+        if (!send_chunk(socket, events_[sent++])) return false;
+      }
+      changed_.wait(lock);
+      if (gone(socket)) return false;
+    }
+  }
+
+  void tell(const std::string& action, const std::string& name) {
+    events_.push_back(fmt::format(
+        R"({{"Type":"container","Action":"{}","Actor":{{"ID":"x","Attributes":{{"name":"{}"}}}}}})"
+        "\n",
+        action, name));
+    changed_.notify_all();
+  }
+
+  void serve_api() {
+    for (;;) {
+      int socket = ::accept(api_.get(), nullptr, nullptr);
+      if (socket < 0) return;
+      std::string pending;
+      if (!read_request(socket, pending).empty()) {
+        send_all(socket,
+                 fmt::format("HTTP/1.1 {} X\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}",
+                             api_status.load()));
+      }
+      ::close(socket);
+    }
+  }
+
+  std::string path_;
+  sys::Fd listener_;
+  sys::Fd api_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::set<int> open_;
+  std::set<std::string> images_;
+  std::map<std::string, Made> containers_;
+  std::vector<std::string> calls_;
+  std::vector<std::string> events_;
+  Script script_;
+  std::size_t made_ = 0;
+  std::size_t under_way_ = 0;
+  std::size_t most_ = 0;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace corral::engines::docker
