@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
-#include <mutex>
 
 #include "api/errors.hpp"
 #include "base/json.hpp"
