@@ -15,6 +15,7 @@
 #include "api/ops/ops_surface.hpp"
 #include "app/model_parts.hpp"
 #include "app/pull_parts.hpp"
+#include "app/source_parts.hpp"
 #include "app/store_parts.hpp"
 #include "cli/cli.hpp"
 #include "config/config.hpp"
@@ -87,6 +88,7 @@ class Server {
   api::admin::ServerFacts facts_;
   std::unique_ptr<api::openai::OpenAiSurface> openai_;
   std::unique_ptr<api::admin::AdminSurface> admin_;
+  std::unique_ptr<SourceService> sources_;
   std::unique_ptr<api::admin::RouteAdmin> route_admin_;
   std::unique_ptr<api::admin::ModelAdmin> model_admin_;
   std::unique_ptr<api::ops::OpsSurface> ops_;

@@ -48,7 +48,15 @@ Outcome<void> gateway_command(Context& context, const Options& options);
 // Fetching models, work under way, and looking for models at the sources.
 Outcome<void> pull_model(Context& context, const Options& options);
 Outcome<void> operations_command(Context& context, const Options& options);
+// Shows how an operation comes along until it ends or pauses: a bar on a terminal, else lines.
+// `what` it is: "pull".
+Outcome<boost::json::value> follow_operation(Context& context, const std::string& id,
+                                             std::string_view what);
 Outcome<void> search_models(Context& context, const Options& options);
+
+// `sources`, `info`, `recommend` and `sync`.
+bool is_source_command(std::string_view command);
+Outcome<void> source_command(Context& context, const Options& options);
 
 // Names for the shell, one a line: "models", "endpoints", "routes", or "names" that clients can ask
 // for. Only those that do no harm on a command line. Never fails.
@@ -87,6 +95,10 @@ std::string render_route(std::string_view body, const Paint& paint);
 std::string render_explanation(std::string_view body, const Paint& paint);
 std::string render_operations(std::string_view body, sys::Wall now, const Paint& paint);
 std::string render_search(std::string_view body, const Paint& paint);
+std::string render_sources(std::string_view body, const Paint& paint);
+std::string render_info(std::string_view body, const Paint& paint);
+std::string render_recommendations(std::string_view body, const Paint& paint);
+std::string render_sync(std::string_view body, const Paint& paint);
 std::string render_fetch_plan(std::string_view body, const Paint& paint);
 std::string render_progress(const boost::json::value& operation);       // with a bar
 std::string render_progress_line(const boost::json::value& operation);  // for a log

@@ -50,6 +50,7 @@ Outcome<void> run_with_server(const Options& options, Context& context, Surround
   if (is_catalog_command(options.command)) return catalog_command(context, options);
   if (options.command == "pull") return pull_model(context, options);
   if (options.command == "search") return search_models(context, options);
+  if (is_source_command(options.command)) return source_command(context, options);
   if (options.command.starts_with("operations")) return operations_command(context, options);
   if (options.command.starts_with("endpoints") || options.command.starts_with("routes")) {
     return gateway_command(context, options);

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/text.hpp"
+#include "cli/source_options.hpp"
 
 namespace corral::cli {
 
@@ -318,6 +319,7 @@ std::unique_ptr<CLI::App> build(Options& out) {
   add_pull(*app, out);
   add_operations(*app, out);
   add_endpoints(*app, out);
+  add_sources(*app, out);
   add_routes(*app, out);
   add_config(*app, out);
   for (CLI::App* command : app->get_subcommands(nullptr)) command->fallthrough();

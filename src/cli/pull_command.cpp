@@ -134,23 +134,8 @@ Outcome<void> judge(Context& context, const Options& options, const json::value&
 }
 
 Outcome<void> watch(Context& context, const Options& options, const std::string& id) {
-  Watch watch(context);
-  auto done = context.api.watch_operation(id, [&](std::string_view b) { return watch.take(b); });
-  watch.end_line();
-  if (!done) {
-    if (done.error().exit == ExitCode::interrupted) {
-      context.console.err(fmt::format(
-          "the pull goes on in the server; corral operations shows it, corral operations cancel {} "
-          "ends it\n",
-          safe_line(id)));
-    }
-    return done;
-  }
-  if (watch.state().empty()) {
-    return failure(ExitCode::failed, "the server ended the stream of events early",
-                   "corral operations shows how it stands");
-  }
-  return judge(context, options, watch.last());
+  CORRAL_TRY(json::value last, follow_operation(context, id, "pull"));
+  return judge(context, options, last);
 }
 
 std::string count_or_dash(const json::value& from, std::string_view name) {
@@ -180,6 +165,27 @@ Outcome<void> show_fetch_plan(Context& context, const Options& options) {
 }
 
 }  // namespace
+
+Outcome<json::value> follow_operation(Context& context, const std::string& id,
+                                      std::string_view what) {
+  Watch watch(context);
+  auto done = context.api.watch_operation(id, [&](std::string_view b) { return watch.take(b); });
+  watch.end_line();
+  if (!done) {
+    if (done.error().exit == ExitCode::interrupted) {
+      context.console.err(fmt::format(
+          "the {} goes on in the server; corral operations shows it, corral operations cancel {} "
+          "ends it\n",
+          what, safe_line(id)));
+    }
+    return std::unexpected(std::move(done.error()));
+  }
+  if (watch.state().empty()) {
+    return failure(ExitCode::failed, "the server ended the stream of events early",
+                   "corral operations shows how it stands");
+  }
+  return watch.last();
+}
 
 std::string render_progress(const json::value& operation) {
   std::string_view state = text_of(operation, "state");

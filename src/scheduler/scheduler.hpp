@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -22,6 +23,7 @@
 #include "models/served_models.hpp"
 #include "net/shard.hpp"
 #include "scheduler/catalog.hpp"
+#include "scheduler/outlook.hpp"
 #include "sys/clock.hpp"
 #include "sys/files.hpp"
 #include "sys/process.hpp"
@@ -123,6 +125,15 @@ class Scheduler final : public gateway::EndpointSource {
   // Ends when its engines have ended.
   net::Task<Result<void>> unload(std::string model);
   net::Task<std::vector<InstanceStatus>> instances();
+
+  // scheduler_outlook.cpp; on any shard.
+  net::Task<Outlook> outlook();
+  // Loads it if there is room beside all that is loaded; nothing is unloaded for it. Does not wait
+  // for the engine.
+  net::Task<Result<Warmed>> warm(std::string model);
+  // These are not unloaded for being idle, where their settings do not say when. Room is still made
+  // of them.
+  void keep_warm(std::set<std::string> models);
 
  private:
   struct Impl;
