@@ -104,7 +104,7 @@ Outcome<void> conclude(Context& context, const Options& options, const json::val
                        const SyncEnd& end) {
   if (options.json) {
     print_json(context.console, corral::json::serialize(document));
-  } else {
+  } else if (end.fetched + end.unfinished > 0) {
     std::string line = fmt::format("{} fetched", names_of(end.fetched));
     if (end.unfinished > 0) line += fmt::format(", {} paused", end.unfinished);
     context.console.out(line + "\n");
