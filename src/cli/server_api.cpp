@@ -259,20 +259,6 @@ Outcome<std::string> ServerApi::explain(std::string_view name) {
   return call("GET", "/admin/v1/explain/" + encode_segment(name));
 }
 
-Outcome<std::string> ServerApi::pull(std::string_view reference, std::string_view name) {
-  json::object body{{"model", reference}};
-  if (!name.empty()) body["name"] = name;
-  return call("POST", "/admin/v1/pulls", corral::json::serialize(json::value(body)));
-}
-
-Outcome<std::string> ServerApi::pull_plan(std::string_view reference) {
-  return call("GET", "/admin/v1/pulls/plan?model=" + encode_segment(reference));
-}
-
-Outcome<std::string> ServerApi::search(std::string_view words) {
-  return call("GET", "/admin/v1/search?q=" + encode_segment(words));
-}
-
 Outcome<std::string> ServerApi::sources() { return call("GET", "/admin/v1/sources"); }
 
 Outcome<std::string> ServerApi::source_info(std::string_view reference) {
@@ -286,6 +272,20 @@ Outcome<std::string> ServerApi::recommendations(std::string_view words, std::str
 
 Outcome<std::string> ServerApi::sync(const json::object& wish) {
   return call("POST", "/admin/v1/sync", corral::json::serialize(json::value(wish)));
+}
+
+Outcome<std::string> ServerApi::pull(std::string_view reference, std::string_view name) {
+  json::object body{{"model", reference}};
+  if (!name.empty()) body["name"] = name;
+  return call("POST", "/admin/v1/pulls", corral::json::serialize(json::value(body)));
+}
+
+Outcome<std::string> ServerApi::pull_plan(std::string_view reference) {
+  return call("GET", "/admin/v1/pulls/plan?model=" + encode_segment(reference));
+}
+
+Outcome<std::string> ServerApi::search(std::string_view words) {
+  return call("GET", "/admin/v1/search?q=" + encode_segment(words));
 }
 
 Outcome<std::string> ServerApi::operations() { return call("GET", "/admin/v1/operations"); }
