@@ -171,6 +171,8 @@ void Server::make_surfaces() {
   model_admin_ = std::make_unique<api::admin::ModelAdmin>(api::admin::ModelAdminParts{
       models_.catalog(), models_.index(), models_.history(), models_.blobs(), files_, pool_,
       *scheduler_, admin_->running(), log_.named("models")});
+  sources_ = std::make_unique<SourceService>(
+      SourceService::Parts{shards_, models_, pulls_.pulls(), *scheduler_, files_, clock_, log_});
   ops_ = std::make_unique<api::ops::OpsSurface>(api::ops::OpsParts{
       *api_, *scheduler_, metrics_, pool_, kVersion, ready_, draining_,
       [this] { return http_->connections(); }, [this] { return http_->requests_in_flight(); }});
@@ -180,6 +182,7 @@ void Server::make_surfaces() {
   admin_->add_routes(api_->router());
   route_admin_->add_routes(api_->router());
   model_admin_->add_routes(api_->router());
+  sources_->add_routes(api_->router());
   pulls_.add_routes(api_->router(), admin_->running());
   benches_->add_routes(api_->router(), admin_->running());
   containers_->add_routes(api_->router(), admin_->running());
@@ -291,6 +294,7 @@ net::Task<void> Server::main_task() {
   }
   if (shared_answers_) shared_answers_->start();
   containers_->apply(*settings_);
+  sources_->start(settings_);
   http_->start();
   ready_ = true;
   announce();
@@ -315,6 +319,7 @@ net::Task<void> Server::shut_down() {
   http_->drain();
   std::size_t cut = co_await http_->stop(settings_->server.shutdown_grace);
   if (cut > 0) log_.warn("requests did not finish in time and were cut", {{"requests", cut}});
+  co_await sources_->stop();
   co_await openai_->stop();
   if (shared_answers_) co_await shared_answers_->stop();
   co_await pulls_.stop();
@@ -359,6 +364,7 @@ void Server::reload() {
   routes_->reload(settings_);
   containers_->apply(*settings_);
   tasks_->spawn(pulls_.reload(settings_));
+  sources_->reload(settings_);
   log_.info("configuration reloaded", {{"changes", changes.size()}});
 }
 

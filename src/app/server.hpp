@@ -17,6 +17,7 @@
 #include "app/container_parts.hpp"
 #include "app/model_parts.hpp"
 #include "app/pull_parts.hpp"
+#include "app/source_parts.hpp"
 #include "app/store_parts.hpp"
 #include "cli/cli.hpp"
 #include "config/config.hpp"
@@ -91,6 +92,7 @@ class Server {
   api::admin::ServerFacts facts_;
   std::unique_ptr<api::openai::OpenAiSurface> openai_;
   std::unique_ptr<api::admin::AdminSurface> admin_;
+  std::unique_ptr<SourceService> sources_;
   std::unique_ptr<api::admin::RouteAdmin> route_admin_;
   std::unique_ptr<api::admin::ModelAdmin> model_admin_;
   std::unique_ptr<BenchService> benches_;

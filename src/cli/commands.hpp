@@ -62,6 +62,10 @@ Outcome<boost::json::value> follow_operation(Context& context, const std::string
                                              std::string_view what);
 Outcome<void> search_models(Context& context, const Options& options);
 
+// `sources`, `info`, `recommend` and `sync`.
+bool is_source_command(std::string_view command);
+Outcome<void> source_command(Context& context, const Options& options);
+
 // `containers` and the commands below it.
 Outcome<void> containers_command(Context& context, const Options& options);
 
@@ -104,6 +108,10 @@ std::string render_explanation(std::string_view body, const Paint& paint);
 std::string render_containers(std::string_view body, const Paint& paint);
 std::string render_operations(std::string_view body, sys::Wall now, const Paint& paint);
 std::string render_search(std::string_view body, const Paint& paint);
+std::string render_sources(std::string_view body, const Paint& paint);
+std::string render_info(std::string_view body, const Paint& paint);
+std::string render_recommendations(std::string_view body, const Paint& paint);
+std::string render_sync(std::string_view body, const Paint& paint);
 std::string render_fetch_plan(std::string_view body, const Paint& paint);
 std::string render_progress(const boost::json::value& operation);       // with a bar
 std::string render_progress_line(const boost::json::value& operation);  // for a log

@@ -52,6 +52,7 @@ Outcome<void> run_with_server(const Options& options, Context& context, Surround
   if (options.command == "bench") return bench_model(context, options);
   if (options.command == "pull") return pull_model(context, options);
   if (options.command == "search") return search_models(context, options);
+  if (is_source_command(options.command)) return source_command(context, options);
   if (options.command.starts_with("operations")) return operations_command(context, options);
   if (options.command.starts_with("containers")) return containers_command(context, options);
   if (options.command.starts_with("endpoints") || options.command.starts_with("routes")) {

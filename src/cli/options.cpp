@@ -7,6 +7,7 @@
 #include "base/text.hpp"
 #include "cli/bench_options.hpp"
 #include "cli/container_options.hpp"
+#include "cli/source_options.hpp"
 
 namespace corral::cli {
 
@@ -322,6 +323,7 @@ std::unique_ptr<CLI::App> build(Options& out) {
   add_bench(*app, out);
   add_operations(*app, out);
   add_endpoints(*app, out);
+  add_sources(*app, out);
   add_routes(*app, out);
   add_container_options(*app, out);
   add_config(*app, out);

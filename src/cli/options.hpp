@@ -47,11 +47,13 @@ struct Options {
   std::optional<double> temperature;
   std::optional<std::int64_t> max_tokens;
   std::optional<std::int64_t> seed;
-  ServeOptions serve;   // its config_file and overrides serve the config commands too
-  std::string setting;  // config get PATH
-  std::string word;     // completion SHELL, __complete KIND
-  std::string name;     // of an endpoint, a route, or what a client asks for
-  std::string file;     // endpoints add, routes add: "-" is standard input
+  std::string from;          // recommend --from
+  bool remove_gone = false;  // sync --delete
+  ServeOptions serve;        // its config_file and overrides serve the config commands too
+  std::string setting;       // config get PATH
+  std::string word;          // completion SHELL, __complete KIND
+  std::string name;          // of an endpoint, a route, or what a client asks for
+  std::string file;          // endpoints add, routes add: "-" is standard input
   bool replace = false;
   bool dry_run = false;  // pull --dry-run
   bool detach = false;   // pull --detach

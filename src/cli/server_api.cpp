@@ -276,6 +276,21 @@ Outcome<std::string> ServerApi::explain(std::string_view name) {
   return call("GET", "/admin/v1/explain/" + encode_segment(name));
 }
 
+Outcome<std::string> ServerApi::sources() { return call("GET", "/admin/v1/sources"); }
+
+Outcome<std::string> ServerApi::source_info(std::string_view reference) {
+  return call("GET", "/admin/v1/sources/info?reference=" + encode_segment(reference));
+}
+
+Outcome<std::string> ServerApi::recommendations(std::string_view words, std::string_view from) {
+  return call("GET", fmt::format("/admin/v1/models/recommendations?q={}&from={}",
+                                 encode_segment(words), encode_segment(from)));
+}
+
+Outcome<std::string> ServerApi::sync(const json::object& wish) {
+  return call("POST", "/admin/v1/sync", corral::json::serialize(json::value(wish)));
+}
+
 Outcome<std::string> ServerApi::pull(std::string_view reference, std::string_view name) {
   json::object body{{"model", reference}};
   if (!name.empty()) body["name"] = name;

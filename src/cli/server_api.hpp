@@ -103,6 +103,11 @@ class ServerApi {
   Outcome<std::string> containers();
   Outcome<std::string> container_logs(std::string_view name, std::int64_t tail);
   Outcome<std::string> act_on_container(std::string_view name, std::string_view action);
+  Outcome<std::string> sources();
+  Outcome<std::string> source_info(std::string_view reference);
+  // `from` empty: what is near, and with words the hubs too.
+  Outcome<std::string> recommendations(std::string_view words, std::string_view from);
+  Outcome<std::string> sync(const boost::json::object& wish);
   Outcome<std::string> operations();
   Outcome<std::string> act_on_operation(std::string_view id, std::string_view action);
   // The bytes of its event stream, until it ends or `sink` has enough.

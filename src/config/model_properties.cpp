@@ -96,7 +96,8 @@ std::vector<Property<SourcesSettings>> sources_properties() {
                "Token for gated and private repositories there."),
       property("ollama", &S::ollama, text(), "Address of the Ollama library."),
       property("folders", &S::folders, texts(),
-               "NAME=URL: HTTP folders with an index of models, and other Corral servers."),
+               "NAME=URL: HTTP folders with an index of models, and other Corral servers; "
+               "`token_file=/PATH` behind it names the file with the token that they want."),
       property("private_hosts", &S::private_hosts, texts(),
                "Hosts that may be fetched from though their address is private; sources that are "
                "configured may be anyhow."),

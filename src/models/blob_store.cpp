@@ -125,6 +125,12 @@ Result<void> BlobStore::check_space(std::uint64_t bytes) const {
       .hint("free some space, remove models that are not needed, or move the data folder");
 }
 
+std::uint64_t BlobStore::spare() const {
+  auto free = large_.free_bytes(folder_);
+  const std::uint64_t kept = keep_free_;
+  return free ? *free - std::min(*free, kept) : 0;
+}
+
 sys::Path BlobStore::partial_path(std::string_view name) const {
   return folder_ / "partial" / std::string(name);
 }

@@ -49,6 +49,8 @@ class BlobStore final : public BlobFolder {
   // io with a hint, naming both numbers, when the disk has not `bytes` and what must stay free.
   Result<void> check_space(std::uint64_t bytes) const;
   void set_keep_free(std::uint64_t bytes) { keep_free_ = bytes; }
+  // Bytes that may still be written; 0 also when nobody can say.
+  std::uint64_t spare() const;
 
   // Unfinished files, by a plain name ("pull-1f2e-0").
   sys::Path partial_path(std::string_view name) const;

@@ -6,7 +6,8 @@ namespace corral::models {
 namespace {
 
 constexpr std::array kRoles = {FileRole::weights,       FileRole::projector, FileRole::adapter,
-                               FileRole::chat_template, FileRole::license,   FileRole::parameters};
+                               FileRole::chat_template, FileRole::license,   FileRole::parameters,
+                               FileRole::system_prompt, FileRole::messages};
 
 }  // namespace
 
@@ -18,6 +19,8 @@ std::string_view to_string(FileRole role) {
     case FileRole::chat_template: return "chat_template";
     case FileRole::license: return "license";
     case FileRole::parameters: return "parameters";
+    case FileRole::system_prompt: return "system_prompt";
+    case FileRole::messages: return "messages";
   }
   return "unknown";
 }

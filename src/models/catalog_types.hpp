@@ -11,7 +11,16 @@
 
 namespace corral::models {
 
-enum class FileRole { weights, projector, adapter, chat_template, license, parameters };
+enum class FileRole {
+  weights,
+  projector,
+  adapter,
+  chat_template,
+  license,
+  parameters,
+  system_prompt,
+  messages,  // of a conversation that stands before each
+};
 std::string_view to_string(FileRole role);
 std::optional<FileRole> parse_file_role(std::string_view text);
 

@@ -133,14 +133,22 @@ Result<FileCheck> FileIndex::record(const FileIdentity& file, const std::string&
 }
 
 Result<std::map<std::string, std::string>> FileIndex::problems() {
+  return texts_by_path(kDamagedFiles);
+}
+
+Result<std::map<std::string, std::string>> FileIndex::digests() {
+  return texts_by_path(kKnownDigests);
+}
+
+Result<std::map<std::string, std::string>> FileIndex::texts_by_path(std::string_view statement) {
   std::map<std::string, std::string> found;
   std::string after;
   for (;;) {
-    CORRAL_TRY(Rows rows, database_.run(kDamagedFiles, {after, kPage}));
+    CORRAL_TRY(Rows rows, database_.run(statement, {after, kPage}));
     for (std::size_t i = 0; i < rows.size(); ++i) {
       CORRAL_TRY(after, rows[i].text(0));
-      CORRAL_TRY(std::string problem, rows[i].text(1));
-      found.insert_or_assign(after, std::move(problem));
+      CORRAL_TRY(std::string text, rows[i].text(1));
+      found.insert_or_assign(after, std::move(text));
     }
     if (rows.size() < static_cast<std::size_t>(kPage)) break;
   }

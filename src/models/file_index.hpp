@@ -38,8 +38,13 @@ class FileIndex final : public ModelIndex {
   Result<FileCheck> record(const FileIdentity& file, const std::string& digest);
   // Files that a check found damaged, and that are still the same files: path to what is wrong.
   Result<std::map<std::string, std::string>> problems();
+  // Digests of files as their checks found them, of those that are sound: path to digest. The file
+  // may be another one by now: compare what is there with `load`'s identity.
+  Result<std::map<std::string, std::string>> digests();
 
  private:
+  Result<std::map<std::string, std::string>> texts_by_path(std::string_view statement);
+
   store::Database& database_;
   const sys::Clock& clock_;
 };
@@ -48,6 +53,9 @@ class FileIndex final : public ModelIndex {
 inline constexpr std::string_view kListIndexedFiles =
     "select path, model, size, modified_ns, inode, device, metadata from indexed_files "
     "where path > $1 order by path limit $2";
+inline constexpr std::string_view kKnownDigests =
+    "select path, digest from indexed_files "
+    "where digest is not null and problem is null and path > $1 order by path limit $2";
 inline constexpr std::string_view kDamagedFiles =
     "select path, problem from indexed_files where problem is not null and path > $1 "
     "order by path limit $2";

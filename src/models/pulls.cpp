@@ -19,14 +19,6 @@ constexpr std::chrono::milliseconds kTick{200};
 constexpr std::chrono::milliseconds kLook{5};
 constexpr std::string_view kRecordEnding = ".json";
 
-// A coroutine of the shard, awaited on another one.
-template <class T>
-net::Task<Result<T>> flatten(net::Task<std::optional<Result<T>>> task) {
-  auto result = co_await std::move(task);
-  if (!result) co_return fail(ErrorCode::unavailable, "the server is shutting down");
-  co_return std::move(*result);
-}
-
 }  // namespace
 
 Pulls::Pulls(PullParts parts) : impl_(std::make_unique<Impl>(std::move(parts))) {}
@@ -96,6 +88,11 @@ std::optional<PullView> Pulls::find(const std::string& id) const {
   auto found = std::ranges::find(impl_->views, id, &PullView::id);
   if (found == impl_->views.end()) return std::nullopt;
   return *found;
+}
+
+std::vector<std::string> Pulls::folder_names() const {
+  std::lock_guard lock(impl_->mutex);
+  return impl_->folder_names;
 }
 
 // --- life ----------------------------------------------------------------------------------------
@@ -196,9 +193,17 @@ void Pulls::Impl::take_up(Left left) {
 }
 
 Result<void> Pulls::Impl::reload(const std::shared_ptr<const config::Settings>& fresh) {
-  CORRAL_TRY(auto made, Sources::make(fresh->sources, fresh->downloads.silence));
+  CORRAL_TRY(auto made, Sources::make(fresh->sources, fresh->downloads.silence, parts.files));
   sources = std::move(made);
   settings = fresh;
+  {
+    std::vector<std::string> names;
+    for (auto& each : sources->all()) {
+      if (each.kind == "folder") names.push_back(std::move(each.name));
+    }
+    std::lock_guard lock(mutex);
+    folder_names = std::move(names);
+  }
   throttle.set_rate(fresh->downloads.bandwidth);
   parts.blobs.set_keep_free(fresh->downloads.keep_free);
   schedule();

@@ -21,6 +21,7 @@
 #include "config/settings.hpp"
 #include "models/blob_store.hpp"
 #include "models/pull_record.hpp"
+#include "models/sources/source.hpp"
 #include "net/shard.hpp"
 #include "sys/clock.hpp"
 #include "telemetry/log.hpp"
@@ -56,6 +57,20 @@ struct PullView {
   std::uint64_t rate = 0;  // bytes a second
   std::optional<std::chrono::seconds> remaining;
   std::vector<PullFileView> files;
+};
+
+// A place that models come from.
+struct SourceView {
+  std::string name;   // hf, ollama, or as sources.folders calls it
+  std::string kind;   // hub, registry, folder
+  std::string label;  // for people
+  std::string address;
+  std::optional<Error> problem;  // why it cannot be reached
+};
+
+struct FoundModels {
+  std::vector<RemoteInfo> models;
+  std::vector<Error> problems;  // of sources that did not answer; `param` names them
 };
 
 // Takes a finished model; runs on the pool.
@@ -96,6 +111,17 @@ class Pulls {
   net::Task<Result<std::vector<RemoteInfo>>> search(std::string words, std::size_t most);
   // What a pull would fetch.
   net::Task<Result<RemoteModel>> plan(std::string reference);
+
+  // Each source, asked whether it answers.
+  net::Task<Result<std::vector<SourceView>>> sources();
+  // All models of one of them, by its name. unsupported: too many to list.
+  net::Task<Result<RemoteListing>> listing(std::string source);
+  net::Task<Result<RemoteInfo>> info(std::string reference);
+  // A search of the sources with these names; `most` of each. not_found: no such source.
+  net::Task<Result<FoundModels>> search_in(std::string words, std::vector<std::string> names,
+                                           std::size_t most);
+  // The names of all folders, for `search_in`. Any thread.
+  std::vector<std::string> folder_names() const;
 
  private:
   struct Impl;

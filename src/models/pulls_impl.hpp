@@ -14,6 +14,19 @@
 
 namespace corral::models {
 
+// A coroutine of the shard, awaited on any other.
+template <class T>
+net::Task<Result<T>> flatten(net::Task<std::optional<Result<T>>> task) {
+  auto result = co_await std::move(task);
+  if (!result) co_return fail(ErrorCode::unavailable, "the server is shutting down");
+  co_return std::move(*result);
+}
+template <class T>
+net::Task<Result<T>> on_shard(net::Shard& shard, net::TaskGroup& tasks,
+                              std::function<net::Task<Result<T>>()> work) {
+  return flatten(net::run_on(shard, tasks, std::move(work)));
+}
+
 // What somebody wants of a running pull.
 enum class Wish { none, pause, cancel, end };
 
@@ -51,6 +64,11 @@ struct Pulls::Impl {
   net::Task<Result<PullView>> act_on(Pull& pull, PullAction action);
   net::Task<Result<std::vector<RemoteInfo>>> search(std::string words, std::size_t most);
   net::Task<Result<RemoteModel>> plan(std::string reference);
+  net::Task<Result<RemoteListing>> listing(std::string source);
+  net::Task<Result<RemoteInfo>> info(std::string reference);
+  net::Task<Result<FoundModels>> search_in(std::string words, std::vector<std::string> names,
+                                           std::size_t most);
+  net::Task<Result<std::vector<SourceView>>> view_sources();
   net::Task<void> tick();
   struct Left;
   static Result<Left> read_left(BlobStore& blobs);
@@ -86,7 +104,8 @@ struct Pulls::Impl {
   net::TaskGroup tasks;
 
   mutable std::mutex mutex;
-  std::vector<PullView> views;  // newest first
+  std::vector<PullView> views;            // newest first
+  std::vector<std::string> folder_names;  // of the sources
 };
 
 }  // namespace corral::models

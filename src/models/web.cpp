@@ -8,6 +8,7 @@
 #include "base/percent.hpp"
 #include "base/text.hpp"
 #include "base/time_text.hpp"
+#include "models/sources/folder_entry.hpp"
 #include "net/tls.hpp"
 
 namespace corral::models {
@@ -104,7 +105,7 @@ Web::Web(const config::SourcesSettings& sources, std::chrono::milliseconds silen
   trust(sources.hugging_face);
   trust(sources.ollama);
   for (const auto& folder : sources.folders) {
-    trust(std::string_view(folder).substr(std::min(folder.find('=') + 1, folder.size())));
+    if (auto entry = parse_folder_entry(folder)) trust(entry->url);
   }
   for (const auto& host : sources.private_hosts) trust(host);
 }

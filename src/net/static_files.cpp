@@ -106,24 +106,9 @@ bool is_within(const fs::path& path, const fs::path& root) {
   return end == root.end();
 }
 
-// Blocking. Links are followed first and judged by where they lead.
-FoundPtr find_file(const std::string& root, const std::string& relative) {
-  std::error_code error;
-  fs::path base = fs::canonical(root, error);
-  if (error) return nullptr;
-  fs::path path = fs::canonical(base / relative, error);
-  if (error || !is_within(path, base)) return nullptr;
+// Size and time of the file; null when it is none that can be read.
+FoundPtr open_file(const fs::path& path) {
   auto found = std::make_shared<Found>();
-  if (fs::is_directory(path, error)) {
-    if (!relative.empty() && !relative.ends_with('/')) {
-      found->is_folder = true;
-      return found;
-    }
-    path = fs::canonical(path / "index.html", error);
-    if (error || !is_within(path, base)) return nullptr;
-  } else if (relative.ends_with('/')) {
-    return nullptr;
-  }
   found->fd = sys::Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   struct stat info{};
   if (!found->fd.valid() || ::fstat(found->fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
@@ -135,7 +120,41 @@ FoundPtr find_file(const std::string& root, const std::string& relative) {
   found->etag = fmt::format("W/\"{:x}-{:x}-{:x}\"", found->size,
                             static_cast<std::uint64_t>(info.st_mtim.tv_sec),
                             static_cast<std::uint64_t>(info.st_mtim.tv_nsec));
-  found->type = type_of(path.filename().string());
+  return found;
+}
+
+// Blocking. Links are followed first and judged by where they lead.
+FoundPtr find_file(const std::string& root, const std::string& relative) {
+  std::error_code error;
+  fs::path base = fs::canonical(root, error);
+  if (error) return nullptr;
+  fs::path path = fs::canonical(base / relative, error);
+  if (error || !is_within(path, base)) return nullptr;
+  if (fs::is_directory(path, error)) {
+    if (!relative.empty() && !relative.ends_with('/')) {
+      auto folder = std::make_shared<Found>();
+      folder->is_folder = true;
+      return folder;
+    }
+    path = fs::canonical(path / "index.html", error);
+    if (error || !is_within(path, base)) return nullptr;
+  } else if (relative.ends_with('/')) {
+    return nullptr;
+  }
+  auto found = open_file(path);
+  if (found) found->type = type_of(path.filename().string());
+  return found;
+}
+
+// Blocking.
+FoundPtr find_chosen(const ChosenFile& wanted) {
+  std::error_code error;
+  fs::path path = fs::canonical(wanted.path, error);
+  if (error) return nullptr;
+  auto found = open_file(path);
+  if (!found) return nullptr;
+  found->etag = wanted.etag;
+  found->type = wanted.type;
   return found;
 }
 
@@ -207,8 +226,10 @@ Range range_of(const Headers& headers, const Found& file) {
   if (!wanted || headers.count("range") != 1 || !to_lower(*wanted).starts_with("bytes=")) {
     return whole;
   }
-  if (auto unless = headers.get("if-range"); unless && *unless != http_date(file.modified)) {
-    return whole;  // a weak tag proves nothing (section 13.1.5)
+  if (auto unless = headers.get("if-range")) {
+    // A weak tag proves nothing (section 13.1.5).
+    bool same_bytes = file.etag.starts_with('"') && *unless == file.etag;
+    if (!same_bytes && *unless != http_date(file.modified)) return whole;
   }
   std::string_view text = trim(wanted->substr(6));
   auto dash = text.find('-');
@@ -318,6 +339,16 @@ Task<void> answer(HttpExchange& exchange, BlockingPool& pool, FoundPtr file) {
 }
 
 }  // namespace
+
+Task<void> send_file(HttpExchange& exchange, BlockingPool& pool, ChosenFile chosen) {
+  std::function<FoundPtr()> find = [chosen] { return find_chosen(chosen); };
+  auto file = co_await run_blocking<FoundPtr>(pool, std::move(find));
+  if (file) {
+    co_await answer(exchange, pool, std::move(file));
+  } else {
+    co_await refuse(exchange, 404, "there is no such file");
+  }
+}
 
 StaticFiles::StaticFiles(std::string root, BlockingPool& pool)
     : root_(std::move(root)), pool_(pool) {}

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -28,6 +29,7 @@
 #include "scheduler/catalog.hpp"
 #include "scheduler/demand.hpp"
 #include "scheduler/scaling_status.hpp"
+#include "scheduler/outlook.hpp"
 #include "sys/clock.hpp"
 #include "sys/files.hpp"
 #include "sys/process.hpp"
@@ -161,6 +163,15 @@ class Scheduler final : public gateway::EndpointSource {
   net::Task<void> end_bench();  // ends when its memory is back
   BenchState bench_state() const;
   models::BenchMachine bench_machine() const;
+
+  // scheduler_outlook.cpp; on any shard.
+  net::Task<Outlook> outlook();
+  // Loads it if there is room beside all that is loaded; nothing is unloaded for it. Does not wait
+  // for the engine.
+  net::Task<Result<Warmed>> warm(std::string model);
+  // These are not unloaded for being idle, where their settings do not say when. Room is still made
+  // of them.
+  void keep_warm(std::set<std::string> models);
 
  private:
   struct Impl;

@@ -202,8 +202,8 @@ std::vector<std::string> Scheduler::Impl::aliases_of(const std::string& model) c
 
 std::chrono::milliseconds Scheduler::Impl::idle_timeout_of(const std::string& model) const {
   const auto* own = settings_of(model);
-  return own != nullptr && own->idle_timeout.count() >= 0 ? own->idle_timeout
-                                                          : settings->models.idle_timeout;
+  if (own != nullptr && own->idle_timeout.count() >= 0) return own->idle_timeout;
+  return kept_warm.contains(model) ? std::chrono::milliseconds(0) : settings->models.idle_timeout;
 }
 
 Result<models::StartPlan> Scheduler::Impl::plan_for(const models::ModelEntry& entry,
@@ -287,6 +287,7 @@ void Scheduler::Impl::want(const std::string& name, inference::Operation operati
     waiter->fulfil(std::unexpected(current->unknown_model(name)));
     return;
   }
+  put_away.erase(status->name);
   // A route may stand before a model of the same name and lead to it.
   const auto* entry = list ? list->find(status->name) : nullptr;
   if (entry == nullptr || !entry->usable()) {
@@ -367,6 +368,7 @@ void Scheduler::Impl::unload(const std::string& name,
     return;
   }
   std::string model = status->name;
+  put_away.insert(model);
   Unloading wanted{{}, done};
   Error why = fail(ErrorCode::unavailable, "the model was unloaded on request");
   for (auto& [key, deployment] : deployed) {

@@ -50,6 +50,9 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   Result<ModelDetails> details(const std::string& name);
   void unload(const std::string& name, const std::shared_ptr<net::OneShot<Result<void>>>& done);
   std::vector<InstanceStatus> instances();
+  Outlook outlook() const;  // with the next two, scheduler_outlook.cpp
+  Result<Warmed> warm(const std::string& name);
+  void keep_warm(const std::set<std::string>& models);
   InstanceStatus instance_status(const DeployedModel& model);
   void publish();
   void publish_all();
@@ -146,6 +149,8 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   models::Snapshot list;
   std::vector<models::Accelerator> accelerators;  // those that the engine can use
   unsigned numa_nodes = 1;
+  std::set<std::string> put_away;   // unloaded by hand, and not asked for since
+  std::set<std::string> kept_warm;  // not unloaded for being idle
   std::vector<ModelStatus> routed;  // public names that routes answer
   std::map<Key, std::unique_ptr<DeployedModel>> deployed;
   std::map<Key, unsigned> groups;  // deployments that may have several: how many are wanted

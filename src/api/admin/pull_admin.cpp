@@ -33,21 +33,6 @@ bj::value count_or_null(const std::optional<std::uint64_t>& count) {
   return count ? bj::value(*count) : bj::value(nullptr);
 }
 
-bj::object describe(const models::RemoteInfo& info) {
-  return {{"reference", info.reference},
-          {"description", text_or_null(info.description)},
-          {"license", text_or_null(info.license)},
-          {"architecture", text_or_null(info.architecture)},
-          {"parameters", text_or_null(info.parameters)},
-          {"quantization", text_or_null(info.quantization)},
-          {"context_length", count_or_null(info.context_length)},
-          {"size_bytes", count_or_null(info.bytes)},
-          {"downloads", count_or_null(info.downloads)},
-          {"likes", count_or_null(info.likes)},
-          {"updated", text_or_null(info.updated)},
-          {"gated", info.gated}};
-}
-
 bj::object describe(const models::RemoteModel& model) {
   bj::array files;
   bool known = true;
@@ -101,6 +86,21 @@ Result<std::string> needed(const net::HttpRequest& request, const char* name) {
 }
 
 }  // namespace
+
+bj::object describe(const models::RemoteInfo& info) {
+  return {{"reference", info.reference},
+          {"description", text_or_null(info.description)},
+          {"license", text_or_null(info.license)},
+          {"architecture", text_or_null(info.architecture)},
+          {"parameters", text_or_null(info.parameters)},
+          {"quantization", text_or_null(info.quantization)},
+          {"context_length", count_or_null(info.context_length)},
+          {"size_bytes", count_or_null(info.bytes)},
+          {"downloads", count_or_null(info.downloads)},
+          {"likes", count_or_null(info.likes)},
+          {"updated", text_or_null(info.updated)},
+          {"gated", info.gated}};
+}
 
 Operation operation_of(const models::PullView& view) {
   Operation operation;

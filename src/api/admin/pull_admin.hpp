@@ -10,6 +10,7 @@
 namespace corral::api::admin {
 
 Operation operation_of(const models::PullView& view);
+boost::json::object describe(const models::RemoteInfo& info);
 
 class PullAdmin final : public OperationSource {
  public:

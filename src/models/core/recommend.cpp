@@ -89,11 +89,13 @@ std::string where_text(const StartPlan& plan, const GgufMetadata& model) {
   return fmt::format("{} of {} layers run on {}", plan.gpu_layers, all_layers(model), plan.device);
 }
 
-std::optional<Recommendation> judge(const Candidate& candidate, const Machine& machine,
-                                    const StartWishes& wishes) {
+}  // namespace
+
+Result<Recommendation> judge_fit(const Candidate& candidate, const Machine& machine,
+                                 const StartWishes& wishes) {
   const GgufMetadata model = candidate.metadata ? *candidate.metadata : guessed(candidate);
   const auto plan = plan_start(model, machine, wishes);
-  if (!plan) return std::nullopt;
+  if (!plan) return std::unexpected(plan.error());
   const double rate = rate_of(model, *plan);
   const double parameters = parameters_of(candidate);
   Recommendation out;
@@ -127,14 +129,12 @@ std::optional<Recommendation> judge(const Candidate& candidate, const Machine& m
   return out;
 }
 
-}  // namespace
-
 std::vector<Recommendation> recommend(const std::vector<Candidate>& candidates,
                                       const Machine& machine, const StartWishes& wishes) {
   std::vector<std::pair<Recommendation, std::uint64_t>> judged;
   judged.reserve(candidates.size());
   for (const Candidate& candidate : candidates) {
-    if (auto found = judge(candidate, machine, wishes)) {
+    if (auto found = judge_fit(candidate, machine, wishes)) {
       judged.emplace_back(std::move(*found), candidate.downloads);
     }
   }

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
 #include "models/core/plan.hpp"
 #include "models/gguf.hpp"
 
@@ -38,6 +39,10 @@ struct Recommendation {
   double score = 0;           // to order by; higher is better
   std::string why;
 };
+
+// One of them. unavailable: it does not fit; what it needs, what there is, and what would fit.
+Result<Recommendation> judge_fit(const Candidate& candidate, const Machine& machine,
+                                 const StartWishes& wishes);
 
 // Best first; equal ones by name. What does not fit is left out.
 std::vector<Recommendation> recommend(const std::vector<Candidate>& candidates,

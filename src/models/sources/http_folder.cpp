@@ -17,46 +17,95 @@ namespace bj = boost::json;
 
 constexpr std::uint64_t kLongestIndex = 64u << 20;
 
+constexpr std::string_view kSharePath = "/share/v1";
+
 class HttpFolder final : public Source {
  public:
-  HttpFolder(Web& web, std::string label, std::string base)
-      : web_(web), label_(std::move(label)), base_(std::move(base)) {}
+  HttpFolder(Web& web, FolderPlace place)
+      : web_(web), place_(std::move(place)), base_(place_.url) {}
 
-  std::string label() const override { return label_; }
+  std::string label() const override { return place_.label; }
+  std::string address() const override { return place_.url; }
+  std::string token() const override { return place_.token; }
+  Error explain(Error error) const override;
+  net::Task<Result<void>> probe() override;
+  net::Task<Result<RemoteListing>> all() override;
   net::Task<Result<std::vector<RemoteInfo>>> search(std::string words, std::size_t most) override;
   net::Task<Result<RemoteInfo>> info(std::string reference) override;
   net::Task<Result<RemoteModel>> resolve(std::string reference) override;
 
  private:
+  net::Task<Result<WebPage>> page(std::string base);
+  net::Task<Result<WebPage>> find_page();
   net::Task<Result<bj::value>> index();
   net::Task<Result<bj::value>> model(std::string name);
   RemoteInfo info_of(const bj::value& model) const;
   Result<RemoteFile> file_of(const bj::value& file) const;
+  Result<RemoteModel> model_of(const bj::value& model) const;
 
   Web& web_;
-  std::string label_;
-  std::string base_;
+  FolderPlace place_;
+  std::string base_;  // of the index, once it was found
 };
 
-net::Task<Result<bj::value>> HttpFolder::index() {
+Error HttpFolder::explain(Error error) const {
+  bool refused = error.code == ErrorCode::unauthenticated || error.code == ErrorCode::forbidden;
+  if (!refused || error.peer_status == 0) return error;
+  error.hint_text =
+      place_.token.empty()
+          ? fmt::format(
+                "put its token (of another Corral: its server.api_key) into a file, and name that "
+                "in sources.folders: {}=URL token_file=/PATH",
+                place_.label)
+          : fmt::format("it does not take the token that sources.folders names for '{}'",
+                        place_.label);
+  return error;
+}
+
+net::Task<Result<WebPage>> HttpFolder::page(std::string base) {
   WebRequest request;
-  request.url = base_ + "/index.json";
-  auto page = co_await web_.get_page(std::move(request), kLongestIndex);
+  request.url = base + "/index.json";
+  request.bearer = place_.token;
+  auto found = co_await web_.get_page(std::move(request), kLongestIndex);
+  if (!found) co_return std::unexpected(explain(std::move(found).error()));
+  base_ = std::move(base);
+  co_return std::move(*found);
+}
+
+// An address without a path may be another Corral's, whose folder lies below.
+net::Task<Result<WebPage>> HttpFolder::find_page() {
+  auto found = co_await page(base_);
+  CORRAL_CO_TRY(auto url, split_url(place_.url));
+  bool elsewhere = !found && found.error().code == ErrorCode::not_found && url.path == "/";
+  if (!elsewhere) co_return found;
+  co_return co_await page(place_.url + std::string(kSharePath));
+}
+
+net::Task<Result<bj::value>> HttpFolder::index() {
+  auto page = co_await find_page();
   if (!page) {
     Error error = std::move(page).error();
     if (error.code == ErrorCode::not_found) {
-      error.message = fmt::format("the folder '{}' has no index.json", label_);
-      error.hint_text = "sources.folders names the address of a folder that holds one";
+      error.message = fmt::format("the folder '{}' has no index.json", place_.label);
+      error.hint_text =
+          "sources.folders names the address of a folder that holds one, or of another Corral; "
+          "that one gives its models out when models.share is set there";
     }
     co_return std::unexpected(std::move(error));
   }
   auto document = json::parse(page->body);
   if (!document || count_field(*document, "corral_index") != 1u) {
     co_return fail(ErrorCode::upstream,
-                   fmt::format("the index.json of '{}' is none that Corral knows", label_))
+                   fmt::format("the index.json of '{}' is none that Corral knows", place_.label))
         .hint("it is an object with \"corral_index\": 1 and \"models\"");
   }
   co_return std::move(*document);
+}
+
+net::Task<Result<void>> HttpFolder::probe() {
+  CORRAL_CO_TRY(auto document, co_await index());
+  (void)document;
+  co_return Result<void>();
 }
 
 net::Task<Result<bj::value>> HttpFolder::model(std::string name) {
@@ -68,14 +117,15 @@ net::Task<Result<bj::value>> HttpFolder::model(std::string name) {
     if (!each.empty()) names.push_back(std::move(each));
   }
   auto close = nearest(name, names);
-  co_return fail(ErrorCode::not_found, fmt::format("the folder '{}' has no '{}'", label_, name))
+  co_return fail(ErrorCode::not_found,
+                 fmt::format("the folder '{}' has no '{}'", place_.label, name))
       .hint(close.empty() ? fmt::format("corral search shows its {} models", names.size())
                           : fmt::format("did you mean {}?", join(close, ", ")));
 }
 
 RemoteInfo HttpFolder::info_of(const bj::value& model) const {
   RemoteInfo info;
-  info.reference = fmt::format("{}/{}", label_, text_field(model, "name"));
+  info.reference = fmt::format("{}/{}", place_.label, text_field(model, "name"));
   info.description = text_field(model, "description");
   info.license = text_field(model, "license");
   info.architecture = text_field(model, "architecture");
@@ -102,7 +152,7 @@ Result<RemoteFile> HttpFolder::file_of(const bj::value& from) const {
     auto known = parse_file_role(role);
     if (!known) {
       return fail(ErrorCode::upstream,
-                  fmt::format("the index of '{}' gives a file a role that is none", label_));
+                  fmt::format("the index of '{}' gives a file a role that is none", place_.label));
     }
     file.role = *known;
   }
@@ -110,30 +160,53 @@ Result<RemoteFile> HttpFolder::file_of(const bj::value& from) const {
   file.digest = digest_of_hex(sum);
   if (!sum.empty() && file.digest.empty()) {
     return fail(ErrorCode::upstream,
-                fmt::format("the index of '{}' gives a checksum that is none", label_));
+                fmt::format("the index of '{}' gives a checksum that is none", place_.label));
   }
   return file;
 }
 
-net::Task<Result<RemoteModel>> HttpFolder::resolve(std::string reference) {
-  CORRAL_CO_TRY(auto found, co_await model(reference));
+Result<RemoteModel> HttpFolder::model_of(const bj::value& from) const {
   RemoteModel result;
-  result.name = fmt::format("{}/{}", label_, text_field(found, "name"));
+  auto name = text_field(from, "name");
+  result.name = fmt::format("{}/{}", place_.label, name);
   result.origin = result.name;
-  result.revision = text_field(found, "revision");
-  result.license = text_field(found, "license");
+  result.revision = text_field(from, "revision");
+  result.license = text_field(from, "license");
   bool weights = false;
-  for (const auto& each : list_field(found, "files")) {
-    CORRAL_CO_TRY(auto file, file_of(each));
+  for (const auto& each : list_field(from, "files")) {
+    CORRAL_TRY(auto file, file_of(each));
     weights = weights || file.role == FileRole::weights;
     result.files.push_back(std::move(file));
   }
   if (!weights) {
-    co_return fail(ErrorCode::upstream,
-                   fmt::format("the index of '{}' names no weights of '{}'", label_, reference));
+    return fail(ErrorCode::upstream,
+                fmt::format("the index of '{}' names no weights of '{}'", place_.label, name));
   }
-  std::ranges::stable_sort(result.files, {}, &RemoteFile::role);
-  co_return result;
+  sort_by_role(result.files);
+  return result;
+}
+
+net::Task<Result<RemoteModel>> HttpFolder::resolve(std::string reference) {
+  CORRAL_CO_TRY(auto found, co_await model(reference));
+  co_return model_of(found);
+}
+
+net::Task<Result<RemoteListing>> HttpFolder::all() {
+  CORRAL_CO_TRY(auto document, co_await index());
+  RemoteListing listing;
+  const auto& entries = list_field(document, "models");
+  listing.models.reserve(entries.size());
+  for (const auto& each : entries) {
+    auto model = model_of(each);
+    if (model) {
+      listing.models.push_back(std::move(*model));
+    } else {
+      Error error = std::move(model).error();
+      error.param = text_field(each, "name");
+      listing.refused.push_back(std::move(error));
+    }
+  }
+  co_return listing;
 }
 
 net::Task<Result<RemoteInfo>> HttpFolder::info(std::string reference) {
@@ -207,8 +280,8 @@ Result<RemoteModel> SingleFiles::plan(const std::string& reference) {
 
 }  // namespace
 
-std::unique_ptr<Source> http_folder(Web& web, std::string label, std::string base) {
-  return std::make_unique<HttpFolder>(web, std::move(label), std::move(base));
+std::unique_ptr<Source> http_folder(Web& web, FolderPlace place) {
+  return std::make_unique<HttpFolder>(web, std::move(place));
 }
 
 std::unique_ptr<Source> single_files() { return std::make_unique<SingleFiles>(); }

@@ -7,7 +7,9 @@
 //                "files": [{"path": "tiny/model.gguf", "role": "weights", "size": 1234,
 //                           "sha256": "<64 hexadecimal digits>"}]}]}
 // `path` is below the folder of the index; `role` is one of weights (as when it is missing),
-// projector, adapter, chat_template, license, parameters; all but `name` and `path` may be missing.
+// projector, adapter, chat_template, license, parameters, system_prompt, messages; all but `name`
+// and `path` may be missing. Another Corral with models.share has its folder at /share/v1, which is
+// looked for where the address itself has no index.
 //
 // Thread rule: as Source.
 #pragma once
@@ -20,8 +22,12 @@
 
 namespace corral::models {
 
-// `label` is what the configuration calls it; models are "label/NAME".
-std::unique_ptr<Source> http_folder(Web& web, std::string label, std::string base);
+struct FolderPlace {
+  std::string label;  // what the configuration calls it; models are "label/NAME"
+  std::string url;    // of the folder; of another Corral also its root alone
+  std::string token;  // sent to that origin; empty: none
+};
+std::unique_ptr<Source> http_folder(Web& web, FolderPlace place);
 
 // "https://host/path/model.gguf"; "#sha256=<hex>" at the end names its checksum.
 std::unique_ptr<Source> single_files();

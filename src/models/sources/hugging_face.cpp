@@ -86,6 +86,8 @@ class HuggingFace final : public Source {
       : web_(web), base_(std::move(base)), token_(std::move(token)) {}
 
   std::string label() const override { return "Hugging Face"; }
+  std::string address() const override { return base_; }
+  net::Task<Result<void>> probe() override;
   std::string token() const override { return token_; }
   net::Task<Result<std::vector<RemoteInfo>>> search(std::string words, std::size_t most) override;
   net::Task<Result<RemoteInfo>> info(std::string reference) override;
@@ -131,6 +133,12 @@ net::Task<Result<bj::value>> HuggingFace::ask(std::string path) {
         .because(value.error().message);
   }
   co_return std::move(*value);
+}
+
+net::Task<Result<void>> HuggingFace::probe() {
+  CORRAL_CO_TRY(auto answer, co_await ask("/api/models?filter=gguf&limit=1"));
+  (void)answer;
+  co_return Result<void>();
 }
 
 net::Task<Result<Repository>> HuggingFace::repository(HubReference reference) {

@@ -31,7 +31,7 @@ struct Layer {
   const char* name;  // what the file is called; weights are called after the model
 };
 
-// Layers of other kinds (system prompts, sample messages) have no use here.
+// Layers of other kinds belong to formats that are not run here.
 std::optional<Layer> layer_of(std::string_view media_type) {
   if (!media_type.starts_with(kLayerPrefix)) return std::nullopt;
   auto kind = media_type.substr(kLayerPrefix.size());
@@ -40,6 +40,8 @@ std::optional<Layer> layer_of(std::string_view media_type) {
   if (kind == "adapter") return Layer{FileRole::adapter, "adapter.gguf"};
   if (kind == "template") return Layer{FileRole::chat_template, "template"};
   if (kind == "params") return Layer{FileRole::parameters, "params.json"};
+  if (kind == "system") return Layer{FileRole::system_prompt, "system"};
+  if (kind == "messages") return Layer{FileRole::messages, "messages.json"};
   if (kind == "license") return Layer{FileRole::license, "license"};
   return std::nullopt;
 }
@@ -55,6 +57,8 @@ class OllamaRegistry final : public Source {
       : web_(web), base_(std::move(base)), prefix_(std::move(prefix)) {}
 
   std::string label() const override { return "Ollama library"; }
+  std::string address() const override { return base_; }
+  net::Task<Result<void>> probe() override;
   net::Task<Result<std::vector<RemoteInfo>>> search(std::string, std::size_t) override {
     co_return fail(ErrorCode::unsupported, "the Ollama registry has no search")
         .hint("its models are listed on ollama.com/library");
@@ -138,8 +142,18 @@ net::Task<Result<RemoteModel>> OllamaRegistry::resolve(std::string reference) {
                    fmt::format("'{}' has no weights of its own to run", model.name))
         .hint("it is a cloud model, or of a format that Corral does not run");
   }
-  std::ranges::stable_sort(model.files, {}, &RemoteFile::role);
+  sort_by_role(model.files);
   co_return model;
+}
+
+// Any answer of a registry's own will do, a demand for credentials too.
+net::Task<Result<void>> OllamaRegistry::probe() {
+  WebRequest request;
+  request.url = base_ + "/v2/";
+  CORRAL_CO_TRY(auto answer, co_await web_.get(std::move(request)));
+  if (answer.response->status() < 500) co_return Result<void>();
+  co_return std::unexpected(
+      status_error(answer.response->status(), answer.response->headers(), "that", base_));
 }
 
 net::Task<Result<RemoteInfo>> OllamaRegistry::info(std::string reference) {

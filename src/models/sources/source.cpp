@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <map>
 
 #include "base/text.hpp"
 #include "models/blob_files.hpp"
@@ -13,6 +14,20 @@ namespace {
 constexpr std::size_t kLongestName = 255;
 
 }  // namespace
+
+net::Task<Result<RemoteListing>> Source::all() {
+  co_return fail(ErrorCode::unsupported,
+                 fmt::format("{} has too many models to fetch all", label()))
+      .hint("only a folder of sources.folders, or another Corral there, can be synced");
+}
+
+// (std::stable_sort uses what the library has deprecated.)
+void sort_by_role(std::vector<RemoteFile>& files) {
+  std::multimap<FileRole, RemoteFile> sorted;
+  for (auto& file : files) sorted.emplace(file.role, std::move(file));
+  files.clear();
+  for (auto& [role, file] : sorted) files.push_back(std::move(file));
+}
 
 Result<void> check_file_name(std::string_view name) {
   bool plain = !name.empty() && name.size() <= kLongestName && name.front() != '.' &&

@@ -11,27 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "models/catalog_types.hpp"
+#include "models/sources/remote_model.hpp"
 #include "net/task.hpp"
 
 namespace corral::models {
-
-struct RemoteFile {
-  FileRole role = FileRole::weights;
-  std::string name;  // as the source calls it; a plain file name
-  std::string url;
-  std::optional<std::uint64_t> bytes;
-  std::string digest;  // "sha256:..."; empty: the source does not say
-};
-
-// All that a pull needs to know about one model.
-struct RemoteModel {
-  std::string name;      // as the catalog will call it
-  std::string origin;    // a reference that can be pulled again
-  std::string revision;  // a commit, a manifest's digest; may be empty
-  std::string license;
-  std::vector<RemoteFile> files;  // weights in the order of their parts
-};
 
 // What is worth knowing before a model is pulled. Empty or nothing where the source does not say.
 struct RemoteInfo {
@@ -49,10 +32,21 @@ struct RemoteInfo {
   bool gated = false;  // needs a token and an accepted licence
 };
 
+// All that a source has: see `Source::all`.
+struct RemoteListing {
+  std::vector<RemoteModel> models;
+  std::vector<Error> refused;  // entries that are damaged or hostile
+};
+
 class Source {
  public:
   virtual ~Source() = default;
-  virtual std::string label() const = 0;  // "Hugging Face"
+  virtual std::string label() const = 0;              // "Hugging Face"
+  virtual std::string address() const { return {}; }  // empty: none of its own
+  // Does it answer? The error says why not.
+  virtual net::Task<Result<void>> probe() { co_return Result<void>(); }
+  // Every model there, as `resolve` gives them. unsupported: there are too many to list.
+  virtual net::Task<Result<RemoteListing>> all();
   // Models whose name or description has `words`, at most `most`, best first. unsupported: the
   // source has no search.
   virtual net::Task<Result<std::vector<RemoteInfo>>> search(std::string words,
@@ -66,6 +60,9 @@ class Source {
   // A refused file, in the words of the source: what to do about it.
   virtual Error explain(Error error) const { return error; }
 };
+
+// Weights first, in the order that they have; then the other roles.
+void sort_by_role(std::vector<RemoteFile>& files);
 
 // A name that may become a file's: one segment, no control characters, not hidden. upstream when
 // it is anything else, since it is the source that says it.

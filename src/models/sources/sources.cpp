@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.hpp"
+#include "models/sources/folder_entry.hpp"
 #include "models/sources/http_folder.hpp"
 #include "models/sources/hugging_face.hpp"
 #include "models/sources/ollama.hpp"
@@ -17,13 +18,6 @@ constexpr std::size_t kLongestReference = 2000;
 std::string without_slash(std::string text) {
   while (text.ends_with('/')) text.pop_back();
   return text;
-}
-
-bool is_folder_name(std::string_view text) {
-  return !text.empty() && text.size() <= 64 && std::ranges::all_of(text, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_';
-  });
 }
 
 // "owner/repo/resolve/main/x/file.gguf" and "owner/repo/tree/rev", as the hub's pages are called,
@@ -46,7 +40,8 @@ bool is_host(std::string_view word) {
 }  // namespace
 
 Result<std::unique_ptr<Sources>> Sources::make(const config::SourcesSettings& settings,
-                                               std::chrono::milliseconds silence) {
+                                               std::chrono::milliseconds silence,
+                                               sys::Files& files) {
   std::unique_ptr<Sources> made(new Sources(settings, silence));
   for (const auto& address : {settings.hugging_face, settings.ollama}) {
     CORRAL_TRY(auto url, split_url(address));
@@ -56,17 +51,11 @@ Result<std::unique_ptr<Sources>> Sources::make(const config::SourcesSettings& se
   made->hub_ = hugging_face(made->web_, made->hub_base_, settings.hugging_face_token.value);
   made->ollama_ = ollama_registry(made->web_, without_slash(settings.ollama), "");
   made->files_ = single_files();
-  for (const auto& entry : settings.folders) {
-    auto equals = entry.find('=');
-    auto name = entry.substr(0, equals);
-    if (equals == std::string::npos || !is_folder_name(name)) {
-      return fail(ErrorCode::invalid_argument,
-                  fmt::format("'{}' in sources.folders is not NAME=URL", entry))
-          .hint("as in lab=https://models.example.org/gguf; the name is of letters and digits");
-    }
-    CORRAL_TRY(auto url, split_url(entry.substr(equals + 1)));
-    made->folders_.emplace_back(
-        name, http_folder(made->web_, name, without_slash(url.origin + url.path)));
+  for (const auto& text : settings.folders) {
+    CORRAL_TRY(auto entry, parse_folder_entry(text));
+    CORRAL_TRY(auto token, read_token(files, entry));
+    made->folders_.emplace_back(entry.name,
+                                http_folder(made->web_, {entry.name, entry.url, token}));
   }
   return made;
 }
@@ -111,6 +100,23 @@ std::vector<std::shared_ptr<Source>> Sources::searchable() const {
   std::vector<std::shared_ptr<Source>> all = {hub_};
   for (const auto& [name, source] : folders_) all.push_back(source);
   return all;
+}
+
+std::vector<Sources::Named> Sources::all() const {
+  std::vector<Named> named = {{"hf", "hub", hub_}, {"ollama", "registry", ollama_}};
+  for (const auto& [name, source] : folders_) named.push_back({name, "folder", source});
+  return named;
+}
+
+Result<Sources::Named> Sources::named(std::string_view name) const {
+  std::vector<std::string> names;
+  for (auto& each : all()) {
+    if (each.name == name) return std::move(each);
+    names.push_back(each.name);
+  }
+  return fail(ErrorCode::not_found, fmt::format("there is no source '{}'", name))
+      .field("source")
+      .hint(fmt::format("there are {}; sources.folders adds others", join(names, ", ")));
 }
 
 }  // namespace corral::models

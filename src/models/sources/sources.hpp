@@ -18,14 +18,17 @@
 #include "config/settings.hpp"
 #include "models/sources/source.hpp"
 #include "models/web.hpp"
+#include "sys/files.hpp"
 
 namespace corral::models {
 
 class Sources {
  public:
-  // invalid_argument: an entry of sources.folders, or an address, is malformed.
+  // invalid_argument: an entry of sources.folders, or an address, is malformed, or a file with a
+  // token cannot be read.
   static Result<std::unique_ptr<Sources>> make(const config::SourcesSettings& settings,
-                                               std::chrono::milliseconds silence);
+                                               std::chrono::milliseconds silence,
+                                               sys::Files& files);
 
   struct Found {
     std::shared_ptr<Source> source;
@@ -36,6 +39,16 @@ class Sources {
 
   // Those that a search asks: Hugging Face and the folders.
   std::vector<std::shared_ptr<Source>> searchable() const;
+
+  // By the name that people call it: hf, ollama, or as sources.folders does.
+  struct Named {
+    std::string name;
+    std::string kind;  // hub, registry, folder
+    std::shared_ptr<Source> source;
+  };
+  std::vector<Named> all() const;
+  // not_found, naming those that there are.
+  Result<Named> named(std::string_view name) const;
   Web& web() { return web_; }
 
  private:

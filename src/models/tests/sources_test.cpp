@@ -13,6 +13,11 @@ namespace {
 
 using Paths = std::vector<std::string>;
 
+sys::Files* files() {
+  static const auto kReal = sys::real_files();
+  return kReal.get();
+}
+
 TEST(Quantization, IsReadFromNames) {
   const std::pair<const char*, const char*> cases[] = {
       {"Llama-3.2-1B-Instruct-Q4_K_M.gguf", "Q4_K_M"},
@@ -155,7 +160,7 @@ TEST(WebTrust, IsForConfiguredSourcesAndNamedHosts) {
 }
 
 TEST(SourcesOf, EachReferenceLeadsToItsSource) {
-  auto sources = Sources::make(settings(), std::chrono::seconds(1));
+  auto sources = Sources::make(settings(), std::chrono::seconds(1), *files());
   ASSERT_TRUE(sources);
   auto find = [&](const char* reference) {
     auto found = (*sources)->find(reference);
@@ -183,11 +188,11 @@ TEST(SourcesOf, WrongSettingsAreSaid) {
   for (const char* folder : {"lab", "=http://x", "a b=http://x", "lab=ftp://x", "lab="}) {
     config::SourcesSettings wrong;
     wrong.folders = {folder};
-    EXPECT_FALSE(Sources::make(wrong, std::chrono::seconds(1))) << folder;
+    EXPECT_FALSE(Sources::make(wrong, std::chrono::seconds(1), *files())) << folder;
   }
   config::SourcesSettings wrong;
   wrong.ollama = "nonsense";
-  EXPECT_FALSE(Sources::make(wrong, std::chrono::seconds(1)));
+  EXPECT_FALSE(Sources::make(wrong, std::chrono::seconds(1), *files()));
 }
 
 TEST(StatusErrors, SayWhatToThink) {

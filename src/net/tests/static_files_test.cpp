@@ -252,5 +252,27 @@ TEST_F(Files, AMissingRootIsA404) {
   EXPECT_EQ(status_of(ask("/")), 404);
 }
 
+TEST_F(Files, AChosenFileHasItsOwnTag) {
+  HttpServer server(
+      loops_.shards(), HttpServerOptions{},
+      [this](HttpExchange& exchange) {
+        auto path = root_ / exchange.request().path.substr(1);
+        return send_file(exchange, pool_, {path.string(), "\"the-tag\""});
+      },
+      [](const HttpRequest&, const HttpOutcome&) {});
+  port_ = server.listen("127.0.0.1", 0)->port;
+  server.start();
+  auto whole = ask("/inner.bin");  // a link of the caller's is followed
+  EXPECT_EQ(body_of(whole), "0123456789");
+  EXPECT_EQ(field(whole, "ETag"), "\"the-tag\"");
+  auto part = ask("/numbers.bin", "Range: bytes=2-4\r\nIf-Range: \"the-tag\"\r\n");
+  EXPECT_EQ(status_of(part), 206);
+  EXPECT_EQ(body_of(part), "234");
+  EXPECT_EQ(status_of(ask("/numbers.bin", "Range: bytes=2-4\r\nIf-Range: \"other\"\r\n")), 200);
+  EXPECT_EQ(status_of(ask("/none")), 404);
+  EXPECT_EQ(status_of(ask("/assets")), 404);
+  loops_.run(loops_.shards().control(), server.stop(1s));
+}
+
 }  // namespace
 }  // namespace corral::net
