@@ -96,12 +96,6 @@ void DeployedModel::sweep(WhenIdle when_idle) {
     if (endpoint_->in_flight() == 0) unload(nullptr);
     return;
   }
-  if (endpoint_->failing()) {
-    parts_.engine.log.warn("one of several instances only fails and is started anew",
-                           {{"model", model_}, {"replica", replica_.number + 1}});
-    unload(nullptr);
-    return;
-  }
   if (endpoint_->closed()) {
     auto now = SteadyClock::now();
     if (!closed_seen_) closed_seen_ = now;

@@ -65,8 +65,8 @@ class DeployedModel {
 
   enum class WhenIdle { unload, stay };
   // Unloads when nobody used it for the idle time; replaces an endpoint that a caller closed
-  // because the connection was refused, though the instance says it is well; unloads one of several
-  // that only fails. Called every second or so.
+  // because the connection was refused, though the instance says it is well. Called every second or
+  // so.
   void sweep(WhenIdle when_idle);
   // The next start uses these; another file unloads the model at once.
   void update(std::vector<StartOption> options, std::chrono::milliseconds idle_timeout);

@@ -136,6 +136,7 @@ void Scheduler::Impl::reload(std::shared_ptr<const config::Settings> s) {
 
 void Scheduler::Impl::sweep() {
   for (auto& [key, model] : deployed) {
+    replace_failing(*model);
     model->sweep(when_idle(*model));
     learn(*model);
   }
@@ -154,10 +155,14 @@ void Scheduler::Impl::set_routed(std::vector<ModelStatus> models) {
 }
 
 void Scheduler::Impl::restart(const std::string& name) {
+  std::vector<DeployedModel*> bad;
   for (auto& [key, model] : deployed) {
     if (key.model != name || model->state().state() != DeploymentState::ready) continue;
-    // Of several, those that fail are found one by one.
-    if (other_serves(*model)) continue;
+    // Of several some may be well.
+    if (other_serves(*model) && model->endpoint()->failures() == 0) continue;
+    bad.push_back(model.get());
+  }
+  for (auto* model : bad) {
     parts.log.warn("the engine answers nothing but failures and is started anew",
                    {{"model", name}});
     model->unload(nullptr);

@@ -83,6 +83,7 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   bool other_serves(const DeployedModel& model) const;
   DeployedModel& best_of(const Key& first) const;
   DeployedModel* open_sibling(const DeployedModel& model) const;
+  void replace_failing(DeployedModel& model);
   DeployedModel::WhenIdle when_idle(const DeployedModel& model) const;
   void gather(DeployedModel& to);
   void hand_over(DeployedModel& from);

@@ -64,6 +64,21 @@ DeployedModel* Scheduler::Impl::open_sibling(const DeployedModel& model) const {
   return nullptr;
 }
 
+// Failures of all are not the fault of one: the breaker that they share decides about that.
+void Scheduler::Impl::replace_failing(DeployedModel& model) {
+  if (model.endpoint() == nullptr || !model.endpoint()->failing()) return;
+  auto members = members_of(Key{model.model(), model.purpose()});
+  bool another_is_well = std::ranges::any_of(members, [&](const DeployedModel* each) {
+    const auto& endpoint = each->endpoint();
+    return each != &model && endpoint != nullptr && !endpoint->closed() &&
+           endpoint->failures() == 0 && each->has_served();
+  });
+  if (!another_is_well) return;
+  parts.log.warn("one of several instances only fails and is started anew",
+                 {{"model", model.model()}, {"replica", model.replica() + 1}});
+  model.unload(nullptr);
+}
+
 // None goes for idleness while another is in use: else they would come and go.
 DeployedModel::WhenIdle Scheduler::Impl::when_idle(const DeployedModel& model) const {
   using WhenIdle = DeployedModel::WhenIdle;
@@ -91,6 +106,8 @@ void Scheduler::Impl::gather(DeployedModel& to) {
       placement.want(to.unit(), ticket, parts.clock.now());
     }
   }
+  // Requests that wait for a place at another one may come here too.
+  if (parts.place_freed) parts.place_freed();
 }
 
 // `from` will not come: its callers wait for another one that does, if there is one.

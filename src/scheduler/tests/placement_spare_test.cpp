@@ -114,6 +114,7 @@ TEST_F(PlacementSpareTest, StaysWhenTheOneThatWaitedLeaves) {
   serve(first);
   ASSERT_TRUE(offer(second));
   world_.run_for(2s);
+  world_.request(first, 60s, [] {});
   world_.request(second, 3s, [] {});
   auto ticket = world_.want(other, [](const std::optional<Error>&) {});
   ASSERT_EQ(state(second), UnitState::draining);

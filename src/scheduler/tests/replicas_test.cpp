@@ -131,13 +131,54 @@ TEST(Replicas, OneThatOnlyFailsIsReplaced) {
   auto good = world.ready("tiny").endpoint;
   EXPECT_NE(good, bad);
   EXPECT_FALSE(good->closed());
-  // An open breaker is no reason to stop those that are well.
-  world.restart("tiny");
-  EXPECT_FALSE(good->closed());
+  EXPECT_TRUE(good->try_acquire());  // and it answers
   EXPECT_TRUE(eventually([&] { return world.log->has("only fails"); }, kPatience));
   ASSERT_TRUE(world.count(2));
   EXPECT_FALSE(good->closed());
   for (int i = 0; i < 4; ++i) EXPECT_NE(world.ready("tiny").endpoint, bad);
+}
+
+TEST(Replicas, WhenAllFailNoneIsReplacedUntilTheBreakerSaysSo) {
+  ReplicaWorld world(2);
+  world.start();
+  ASSERT_TRUE(world.ensure("tiny"));
+  ASSERT_TRUE(world.count(2));
+  std::set<int> pids;
+  for (const auto& each : world.of("tiny")) pids.insert(each.pid);
+  std::vector<std::shared_ptr<gateway::Endpoint>> bad;
+  {
+    auto first = world.take();
+    auto second = world.take();
+    bad = {first.endpoint(), second.endpoint()};
+  }
+  ASSERT_NE(bad[0], bad[1]);
+  // All at once, so that no sweep comes in between.
+  world.loops.call(world.loops.shards().control(), [&] {
+    for (const auto& each : bad) {
+      for (unsigned k = 0; k < gateway::Endpoint::kFailuresOfSpared; ++k) each->failed();
+      each->close();
+    }
+    return true;
+  });
+  // Both are open again, as new endpoints of the same processes.
+  ASSERT_TRUE(eventually(
+      [&] {
+        auto current = world.ready("tiny").endpoint;
+        return current != bad[0] && current != bad[1];
+      },
+      kPatience));
+  ASSERT_TRUE(world.count(2));
+  for (const auto& each : world.of("tiny")) EXPECT_TRUE(pids.contains(each.pid));
+  auto suspect = world.ready("tiny").endpoint;
+  EXPECT_FALSE(suspect->failing());
+  suspect->failed();
+  world.restart("tiny");
+  EXPECT_TRUE(suspect->closed());
+  EXPECT_FALSE(world.ready("tiny").endpoint->closed());
+  ASSERT_TRUE(world.count(2));
+  auto kept = std::ranges::count_if(world.of("tiny"),
+                                    [&](const auto& each) { return pids.contains(each.pid); });
+  EXPECT_EQ(kept, 1);
 }
 
 TEST(Replicas, OnlyThoseThatFit) {
@@ -159,7 +200,6 @@ TEST(Replicas, GiveWayToAModelThatHasNone) {
   std::vector<gateway::Lease> all;
   for (int i = 0; i < 4; ++i) all.push_back(world.take());
   auto first = world.of("tiny").at(0);
-  auto slot = net::OneShot<Result<gateway::Target>>::create();
   net::TaskGroup tasks(world.shard());
   std::atomic<bool> served = false;
   struct Ask {
@@ -273,7 +313,7 @@ TEST(Replicas, CallersOfOneThatCannotStartAreServedByAnother) {
   world.settings.llama_server.restart_limit = 1;
   auto runs = (world.folder / "runs").string();
   world.settings.llama_server.extra_arguments = {"--fake-runs", runs, "--fake-only-first", "1",
-                                            "--fake-exit", "3",  "--fake-loading",    "1"};
+                                                 "--fake-exit", "3",  "--fake-loading",    "1"};
   world.start();
   auto target = world.ensure("tiny");
   ASSERT_TRUE(target) << target.error().describe();
