@@ -67,6 +67,7 @@ Result<BenchPlan> Scheduler::Impl::plan_bench(const BenchWish& wish) const {
   BenchPlan out;
   out.model = entry->name;
   out.purpose = wish.purpose.value_or(main_purpose(*entry));
+  out.main_purpose = out.purpose == main_purpose(*entry);
   out.choice = wish.choice.value_or(choice_for(*entry, out.purpose));
   out.says = config_says(*settings, entry->name);
   out.file = models::file_mark(*entry);

@@ -34,6 +34,7 @@ struct BenchWish {
 struct BenchPlan {
   std::string model;  // by its own name
   engines::Purpose purpose = engines::Purpose::chat;
+  bool main_purpose = true;  // it is what the model is for
   models::StartPlan plan;
   models::EngineChoice choice;  // that is in the plan
   ConfigSays says;

@@ -59,6 +59,11 @@ Result<void> check(const BenchOptions& options) {
   CORRAL_CHECK(check_number(options.repeats, 1, kMostRepeats, "repeats"));
   const bool in_range = options.budget.count() == 0 ||
                         (options.budget >= kLeastBudget && options.budget <= kMostBudget);
+  if (options.smaller_cache && !options.tune) {
+    return fail(ErrorCode::invalid_argument, "\"smaller_cache\" is for a search")
+        .field("smaller_cache")
+        .hint("set \"tune\" too, or cache_type in models.settings");
+  }
   if (in_range) return {};
   return fail(ErrorCode::invalid_argument, "\"budget\" must be a time from 1s to 24h")
       .field("budget");
@@ -66,6 +71,12 @@ Result<void> check(const BenchOptions& options) {
 
 Result<BenchOptions> resolve(BenchOptions options, const BenchPlan& plan) {
   CORRAL_CHECK(check(options));
+  if (options.tune && !plan.main_purpose) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("'{}' is not for that, so no settings are searched for it", plan.model))
+        .field("purpose")
+        .hint("leave \"purpose\" out, or \"tune\"");
+  }
   const auto context = std::max<std::uint64_t>(plan.plan.context, 1);
   const bool chat = plan.purpose == engines::Purpose::chat;
   if (!chat) {

@@ -129,8 +129,9 @@ net::Task<Result<void>> Benches::keep(BenchPlan plan, models::BenchReport report
     }
     return {};
   };
+  const bool searched = report.search.has_value();
   auto kept = co_await net::run_blocking<Result<void>>(parts_.pool, std::move(work));
-  if (!kept) co_return kept;
+  if (!kept || !searched) co_return kept;
   co_return co_await reload_tuned();
 }
 

@@ -41,7 +41,7 @@ void take_over(const models::EngineChoice& choice, models::StartWishes& wishes) 
   if (choice.slots) wishes.slots = *choice.slots;
   if (choice.cache) wishes.cache = *choice.cache;
   if (choice.repack) wishes.repack = *choice.repack;
-  if (choice.gpu_layers) wishes.gpu_layers = *choice.gpu_layers;
+  if (choice.gpu_layers) wishes.gpu_layers = choice.gpu_layers;
 }
 
 void apply(const models::EngineChoice& choice, engines::InstanceSpec& spec) {

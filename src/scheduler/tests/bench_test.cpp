@@ -59,6 +59,7 @@ TEST(BenchOptionsOf, OutOfRangeNamesTheField) {
   EXPECT_EQ(field_of([](auto& it) { it.repeats = 0; }), "repeats");
   EXPECT_EQ(field_of([](auto& it) { it.budget = 10ms; }), "budget");
   EXPECT_EQ(field_of([](auto& it) { it.budget = 25h; }), "budget");
+  EXPECT_EQ(field_of([](auto& it) { it.smaller_cache = true; }), "smaller_cache");
 }
 
 TEST(BenchOptionsOf, WhatIsLeftOpenFollowsThePlan) {
@@ -237,6 +238,10 @@ TEST(Bench, RefusesWhatItCannotMeasure) {
   BenchOptions wrong;
   wrong.repeats = 0;
   EXPECT_EQ(world.begin("tiny", wrong).error().param, "repeats");
+  wrong = quick();
+  wrong.tune = true;
+  wrong.purpose = engines::Purpose::embedding;
+  EXPECT_EQ(world.begin("tiny", wrong).error().param, "purpose");
 }
 
 TEST(Bench, GivesItsPlaceToOthersBetweenRounds) {
