@@ -82,11 +82,10 @@ def cli(server, *words, code=0):
     return done.stdout + done.stderr
 
 
-def test_a_container_serves_crashes_is_taken_over_and_is_made_anew(podman, tmp_path):
+def test_a_container_serves_is_started_again_and_is_taken_over(podman, tmp_path):
     with Corral(tmp_path / "one", config=config(podman, container())) as server:
-        # Asked for before it is ready: it is waited for.
-        assert chat(server)
         first = wait_until(server, ready)
+        assert chat(server)
         assert first["docker_state"] == "running"
         assert first["url"].startswith("http://127.0.0.1:")
         assert not first["adopted"]
@@ -116,7 +115,6 @@ def test_a_container_serves_crashes_is_taken_over_and_is_made_anew(podman, tmp_p
         adopted = wait_until(server, ready)
         assert adopted["adopted"] and adopted["id"] == first["id"]
         assert chat(server)
-
         cli(server, "containers", "rm", "boxed")
 
 
@@ -181,7 +179,7 @@ def test_what_cannot_work_says_why_and_harms_nothing(podman, tmp_path):
         assert podman.call("inspect", "--format={{.Name}}", "foreign") == "foreign"
         broken = wait_until(server, lambda seen: seen["state"] == "failed", "broken")
         assert "ended by itself" in broken["error"]
-        assert "cannot be pulled" in cli(server, "containers", "pull", "missing", code=1)
+        assert "cannot be pulled" in cli(server, "containers", "pull", "no-pull", code=1)
         assert "did you mean broken" in cli(server, "containers", "stop", "brocken", code=4)
     # `remove: true`: with Corral's end.
     assert podman.call("ps", "--all", "--format={{.Names}}") == "foreign"

@@ -103,7 +103,7 @@ Outcome<json::value> follow(Context& context, const std::string& id) {
 std::string_view result_of(std::string_view action) {
   if (action == "stop") return "is stopped";
   if (action == "rm") return "is removed";
-  if (action == "pull") return "has its image; corral containers restart takes a new one";
+  if (action == "pull") return "has its image; a new one is taken by rm and start";
   return "is ready";
 }
 

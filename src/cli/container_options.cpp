@@ -12,7 +12,7 @@ namespace {
 constexpr const char* kFooter = R"(Examples:
   corral containers
   corral containers logs ollama-qwen --tail 50
-  corral containers pull ollama-qwen        the image anew; restart takes it
+  corral containers pull ollama-qwen        the image anew; rm and start take it
   corral containers restart ollama-qwen
   corral containers rm ollama-qwen          it is made anew by start, or by the next start of Corral
 

@@ -16,7 +16,7 @@ constexpr const char* kContainers = R"({"error":null,"containers":[
 
 TEST(ContainerCommand, ShowsATable) {
   std::string table = render_containers(kContainers, Paint(false));
-  EXPECT_NE(table.find("boxed   x:1    ready           http://127.0.0.1:4000/v1  1 GiB"),
+  EXPECT_NE(table.find("boxed   x:1    ready           http://127.0.0.1:4000/v1  1.0 GiB"),
             std::string::npos)
       << table;
   EXPECT_NE(table.find("pulling 25 %"), std::string::npos) << table;

@@ -334,7 +334,7 @@ CONTAINERS_TEST(ManyAtOnceAreBounded) {
 CONTAINERS_TEST(ClientRefusesRubbishWithAReason) {
   DockerClient client(t.path_);
   REQUIRE(bool(co_await client.list()));
-  for (auto rubbish : {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}", "not http at all", "",
+  for (auto rubbish : {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[7", "not http at all", "",
                        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"}) {
     t.docker_.set_script([rubbish = std::string(rubbish)](const std::string& call) {
       return call.find("/version") == std::string::npos ? std::optional(rubbish) : std::nullopt;
