@@ -116,7 +116,7 @@ def step_tidy(_):
     tally = build("debug", ["corral_pch"])
     if tally.failed:
         return tally
-    ran = run("tidy", [sys.executable, "tools/lint/tidy.py"], timeout=1800, show=lambda line: "tidy: " in line)
+    ran = run("tidy", [sys.executable, "tools/lint/tidy.py"], timeout=2700, show=lambda line: "tidy: " in line)
     return single("clang-tidy", ran, "each finding names its check; python3 tools/lint/tidy.py FILE repeats one file")
 
 
