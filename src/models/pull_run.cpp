@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <set>
 
 #include "models/gguf.hpp"
 #include "models/pulls_impl.hpp"
@@ -12,6 +13,8 @@ namespace {
 bool is_gguf_role(FileRole role) {
   return role == FileRole::weights || role == FileRole::projector || role == FileRole::adapter;
 }
+
+constexpr std::chrono::milliseconds kLookAtOthers{50};
 
 Error stopped() { return fail(ErrorCode::cancelled, "the pull was stopped"); }
 
@@ -145,11 +148,15 @@ net::Task<Result<void>> Pulls::Impl::fetch_files(Pull& pull, Sources& from, Sour
   for (const auto& file : files) {
     if (!file.digest.empty()) pull.holds.push_back(parts.blobs.hold(file.digest));
   }
-  std::function<Result<void>()> room = [this, &pull, files] {
+  std::set<std::string> coming;  // for which others have set space aside
+  for (const auto& file : files) {
+    if (others_fetch(pull, file.digest)) coming.insert(file.digest);
+  }
+  std::function<Result<void>()> room = [this, &pull, files, coming = std::move(coming)] {
     std::uint64_t missing = 0;
     for (std::size_t i = 0; i < files.size(); ++i) {
       std::uint64_t bytes = files[i].bytes.value_or(0);
-      if (parts.blobs.has(files[i].digest, bytes)) continue;
+      if (parts.blobs.has(files[i].digest, bytes) || coming.contains(files[i].digest)) continue;
       auto there = parts.files.stat(parts.blobs.partial_path(pull.partial(i)));
       missing += bytes - std::min(bytes, there ? there->size : 0);
     }
@@ -164,8 +171,37 @@ net::Task<Result<void>> Pulls::Impl::fetch_files(Pull& pull, Sources& from, Sour
   co_return Result<void>();
 }
 
+bool Pulls::Impl::others_fetch(const Pull& pull, const std::string& digest) const {
+  return !digest.empty() && std::ranges::any_of(pulls, [&](const auto& each) {
+    return each.get() != &pull && each->fetching == digest;
+  });
+}
+
+// Two that want the same file do not both fetch it. If the other one gives up, it is this one's.
+net::Task<Result<void>> Pulls::Impl::wait_for_others(Pull& pull, std::string digest) {
+  if (!others_fetch(pull, digest)) co_return Result<void>();
+  pull.stage = "waiting for a file that another pull fetches";
+  publish();
+  while (others_fetch(pull, digest)) {
+    auto slept = co_await net::sleep_for(kLookAtOthers);
+    CORRAL_CO_CHECK(still_wanted(pull));
+    if (!slept) co_return std::unexpected(stopped());
+  }
+  pull.stage = "downloading";
+  co_return Result<void>();
+}
+
 net::Task<Result<void>> Pulls::Impl::fetch_file(Pull& pull, Sources& from, Source& source,
                                                 RemoteFile& file) {
+  CORRAL_CO_CHECK(co_await wait_for_others(pull, file.digest));
+  pull.fetching = file.digest;  // before anything else has its turn
+  auto done = co_await download(pull, from, source, file);
+  pull.fetching.clear();
+  co_return done;
+}
+
+net::Task<Result<void>> Pulls::Impl::download(Pull& pull, Sources& from, Source& source,
+                                              RemoteFile& file) {
   std::function<bool()> look = [this, &file] {
     return file.bytes && parts.blobs.has(file.digest, *file.bytes);
   };

@@ -41,6 +41,7 @@ struct Pull {
   bool working = false;                // its coroutine runs
   std::unique_ptr<Download> download;  // of the file `at`
   std::size_t at = 0;
+  std::string fetching;             // the digest of that file, from before its download is begun
   std::vector<std::uint64_t> done;  // bytes that are there of each file
   TransferRate rate;
   std::vector<std::shared_ptr<BlobStore::Hold>> holds;
@@ -84,6 +85,9 @@ struct Pulls::Impl {
   net::Task<Result<void>> perform(Pull& pull);
   net::Task<Result<void>> fetch_files(Pull& pull, Sources& from, Source& source);
   net::Task<Result<void>> fetch_file(Pull& pull, Sources& from, Source& source, RemoteFile& file);
+  net::Task<Result<void>> download(Pull& pull, Sources& from, Source& source, RemoteFile& file);
+  bool others_fetch(const Pull& pull, const std::string& digest) const;
+  net::Task<Result<void>> wait_for_others(Pull& pull, std::string digest);
   net::Task<Result<void>> take_in(Pull& pull, std::size_t index);
   net::Task<Result<void>> check_model(Pull& pull);
   net::Task<Result<void>> hand_over(Pull& pull);

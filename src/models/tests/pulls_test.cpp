@@ -117,6 +117,58 @@ TEST_F(PullsTest, AReloadSaysHowMuchOfTheDiskStaysFree) {
   EXPECT_EQ(wait_for_end(view->id), PullState::succeeded);
 }
 
+TEST_F(PullsTest, TwoModelsThatShareAFileFetchItOnce) {
+  settings_.silence = 60s;
+  begin();
+  std::string content = model(4 << 20);
+  std::string file = fmt::format(R"([{{"path": "tiny.gguf", "size": {}, "sha256": "{}"}}])",
+                                 content.size(), digest_of(content).substr(7));
+  server_.put("/lab/tiny.gguf", content);
+  server_.put("/lab/index.json",
+              fmt::format(R"({{"corral_index": 1, "models": [{{"name": "one", "files": {0}}},
+                              {{"name": "two", "files": {0}}}]}})",
+                          file));
+  server_.set({.hold_after = 1 << 20});
+  auto one = pull("lab/one");
+  ASSERT_TRUE(eventually([&] { return pulls_->find(one->id)->done > 0; }));
+  auto two = pull("lab/two");
+  ASSERT_TRUE(eventually([&] { return pulls_->find(two->id)->stage.starts_with("waiting"); }));
+  // Whoever waits can be stopped, and goes on with waiting.
+  EXPECT_EQ(act(two->id, PullAction::pause)->state, PullState::paused);
+  ASSERT_TRUE(act(two->id, PullAction::resume));
+  ASSERT_TRUE(eventually([&] { return pulls_->find(two->id)->stage.starts_with("waiting"); }));
+  EXPECT_FALSE(there(two->id + "-0"));
+  server_.set({});
+  server_.release();
+  EXPECT_EQ(wait_for_end(one->id), PullState::succeeded);
+  EXPECT_EQ(wait_for_end(two->id), PullState::succeeded);
+  EXPECT_EQ(stored_.size(), 2u);
+  EXPECT_TRUE(blobs_.partials()->empty());
+}
+
+TEST_F(PullsTest, WhoWaitsForAFileFetchesItWhenTheOtherGivesUp) {
+  settings_.silence = 60s;
+  begin();
+  std::string content = model(4 << 20);
+  std::string file = fmt::format(R"([{{"path": "tiny.gguf", "size": {}, "sha256": "{}"}}])",
+                                 content.size(), digest_of(content).substr(7));
+  server_.put("/lab/tiny.gguf", content);
+  server_.put("/lab/index.json",
+              fmt::format(R"({{"corral_index": 1, "models": [{{"name": "one", "files": {0}}},
+                              {{"name": "two", "files": {0}}}]}})",
+                          file));
+  server_.set({.hold_after = 1 << 20});
+  auto one = pull("lab/one");
+  ASSERT_TRUE(eventually([&] { return pulls_->find(one->id)->done > 0; }));
+  auto two = pull("lab/two");
+  ASSERT_TRUE(eventually([&] { return pulls_->find(two->id)->stage.starts_with("waiting"); }));
+  server_.set({});
+  EXPECT_EQ(act(one->id, PullAction::cancel)->state, PullState::cancelled);
+  EXPECT_EQ(wait_for_end(two->id), PullState::succeeded);
+  ASSERT_EQ(stored_.size(), 1u);
+  EXPECT_EQ(stored_[0].name, "lab/two");
+}
+
 TEST_F(PullsTest, GoesOnAfterARestart) {
   begin();
   std::string content = model(6 << 20);
