@@ -308,11 +308,11 @@ def test_what_is_used_most_is_loaded_after_a_restart(fresh, tmp_path):
     server.stop()
     server.urls.clear()
     server.start()
-    loaded = lambda: {
-        each["model"]
-        for each in server.get("/admin/v1/instances").json()["instances"]  # noqa: E731
-        if each["state"] == "ready"
-    }
+
+    def loaded():
+        instances = server.get("/admin/v1/instances").json()["instances"]
+        return {each["model"] for each in instances if each["state"] == "ready"}
+
     wait_until(lambda: loaded() == {"often"}, 30, "the model used most")
     assert "ahead of requests" in server.log_text()
     # Others are unloaded when idle and this one stays; stopped by hand, it stays away until it is used.

@@ -212,7 +212,8 @@ class Groups final : public ResourceLimits {
     const Path self = own / (own_name_ + "self");
     if (!files_->make_folder(self)) return false;
     const std::string number = std::to_string(pid);
-    if (files_->write(self / "cgroup.procs", number) && files_->write(switches, wanted)) return true;
+    if (files_->write(self / "cgroup.procs", number) && files_->write(switches, wanted))
+      return true;
     files_->write(own / "cgroup.procs", number);
     remove(self);
     return false;
