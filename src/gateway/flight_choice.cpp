@@ -153,4 +153,29 @@ std::optional<Placement> Flight::take(Time now) {
   return std::nullopt;
 }
 
+// Whether a target that was not tried yet is alive.
+bool Flight::another_alive(Time now) {
+  for (const auto& group : route_->groups) {
+    if (group->choose(View(*this, *group, now, false), keys(*group))) return true;
+  }
+  return false;
+}
+
+// Of a model with several instances only the one that failed was tried.
+void Flight::keep_siblings() {
+  std::erase_if(tried_, [&](const ActiveTarget* target) {
+    if (!target->local()) return false;
+    auto endpoint = local(*target).endpoint;
+    return endpoint != nullptr && endpoint.get() != failed_ && !endpoint->closed();
+  });
+}
+
+void Flight::leave_out(const TargetState& state) {
+  for (const auto& group : route_->groups) {
+    for (const auto& target : group->targets()) {
+      if (target.state.get() == &state) tried_.push_back(&target);
+    }
+  }
+}
+
 }  // namespace corral::gateway
