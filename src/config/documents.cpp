@@ -120,12 +120,19 @@ std::string open_sections(std::string& out, std::vector<std::string>& open, std:
   return indent(parts.size() - 1);
 }
 
+std::string quoted_capitals(std::string_view key) {
+  std::string text = environment_name(key);
+  return json::quoted(text.substr(text.find('_') + 1));
+}
+
 // A property with its default; `margin` begins with the comment sign.
 void append_default(std::string& out, const std::string& margin, const Description& property) {
   auto key = last_part(property.path);
   if (property.shape == Shape::value) {
-    out += fmt::format("{}{}: {}\n", margin, key,
-                       property.secret ? std::string_view("\"\"") : property.default_json);
+    // What has no default is shown by its own name, as `NAME` stands for that of a section.
+    bool open = property.required && property.default_json == "\"\"";
+    std::string shown = open ? quoted_capitals(key) : property.default_json;
+    out += fmt::format("{}{}: {}\n", margin, key, property.secret ? "\"\"" : shown);
     return;
   }
   out += fmt::format("{}{}:\n{}  {}\n", margin, key, margin,
