@@ -21,10 +21,13 @@ elseif(CORRAL_PROFILE STREQUAL "use")
   execute_process(COMMAND gzip -dc ${recorded} OUTPUT_FILE ${CMAKE_BINARY_DIR}/corral.proftext
                   COMMAND_ERROR_IS_FATAL ANY)
   # Named relative to the build folder, where the compiler runs: what one checkout compiled serves
-  # every other one.
-  execute_process(COMMAND ${LLVM_PROFDATA} merge -o corral.profdata corral.proftext
+  # every other one. And by its content: what another recording steered cannot be linked with it.
+  file(SHA256 ${recorded} checksum)
+  string(SUBSTRING ${checksum} 0 12 checksum)
+  set(profile corral-${checksum}.profdata)
+  execute_process(COMMAND ${LLVM_PROFDATA} merge -o ${profile} corral.proftext
                   WORKING_DIRECTORY ${CMAKE_BINARY_DIR} COMMAND_ERROR_IS_FATAL ANY)
-  add_compile_options(-flto=thin -fprofile-use=corral.profdata -Wno-profile-instr-unprofiled
+  add_compile_options(-flto=thin -fprofile-use=${profile} -Wno-profile-instr-unprofiled
                       -Wno-profile-instr-out-of-date -Wno-backend-plugin)
   add_link_options(-flto=thin -Wl,--thinlto-cache-dir=${CMAKE_BINARY_DIR}/thinlto)
 endif()
