@@ -1,6 +1,8 @@
 // `corral scaling`: which models have several engines, and what changed their number.
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "cli/commands.hpp"
 #include "cli/json_view.hpp"
 
@@ -54,8 +56,9 @@ std::string deployments(const json::value& document, const Paint& paint) {
 std::string decisions(const json::value& document, sys::Wall now, const Paint& paint) {
   Table table({{"WHEN"}, {"MODEL"}, {"PURPOSE"}, {"CHANGE"}, {"WHY"}});
   const auto& all = list_of(document, "decisions");
-  for (std::size_t i = all.size(); i-- > 0 && all.size() - i <= kShownDecisions;) {
-    const json::value& each = all[i];
+  const std::size_t shown = std::min(all.size(), kShownDecisions);
+  for (std::size_t i = 1; i <= shown; ++i) {
+    const json::value& each = all[all.size() - i];
     auto at = parse_rfc3339(text_of(each, "at"));
     bool held_back = text_of(each, "kind") == "held_back";
     std::string change =
