@@ -128,7 +128,7 @@ class Groups final : public ResourceLimits {
   std::optional<Path> open_folder(ControlGroup& group, Kind kind, const std::string& name) {
     const Base& base = bases_[kind];
     if (base.way == LimitWay::none) return std::nullopt;
-    const Path path = base.folder / name;
+    Path path = base.folder / name;
     for (const auto& each : group.folders_) {
       if (each.path == path) return path;
     }
