@@ -3,7 +3,7 @@
 namespace corral::app {
 namespace {
 
-constexpr std::size_t kThreads = 4;
+constexpr std::size_t kPullThreads = 4;
 
 // The bytes of downloads go through a serving shard: control decides, and must stay prompt.
 net::Shard& shard_of(net::Shards& shards) {
@@ -16,7 +16,7 @@ net::Shard& shard_of(net::Shards& shards) {
 PullService::PullService(net::Shards& shards, ModelParts& models, sys::Files& files,
                          const sys::Clock& clock, telemetry::Logger log)
     : log_(log),
-      pool_(kThreads),
+      pool_(kPullThreads),
       pulls_({shard_of(shards), pool_, models.blobs(), files, clock, std::move(log),
               [&models](const models::ModelVersion& version) -> Result<void> {
                 CORRAL_TRY(auto model, models.catalog().put(version));

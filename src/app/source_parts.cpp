@@ -5,7 +5,7 @@
 namespace corral::app {
 namespace {
 
-constexpr std::size_t kThreads = 3;
+constexpr std::size_t kSourceThreads = 3;
 constexpr int kRanked = 20;  // of the models used most
 constexpr std::chrono::seconds kWarmTick{1};
 constexpr std::chrono::seconds kUseTick{10};
@@ -16,7 +16,7 @@ constexpr std::chrono::seconds kDigestTick{1};
 
 SourceService::SourceService(Parts parts)
     : parts_(std::move(parts)),
-      pool_(kThreads),
+      pool_(kSourceThreads),
       share_({parts_.models.catalog(), parts_.models.index(), parts_.models.blobs(),
               parts_.scheduler, pool_, parts_.clock}),
       admin_({parts_.pulls, parts_.models.catalog(), pool_, parts_.scheduler}),

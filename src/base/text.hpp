@@ -45,6 +45,9 @@ bool is_utf8(std::string_view text);
 // Shell-style wildcard with `*` and `?`.
 bool wildcard_match(std::string_view pattern, std::string_view text);
 
+// The beginning of a text for a header or a log line: control characters become '?'.
+std::string one_line(std::string_view text, std::size_t most = 300);
+
 // Equal in time that does not depend on the content (for secrets).
 bool constant_time_equal(std::string_view a, std::string_view b);
 

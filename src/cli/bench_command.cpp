@@ -15,7 +15,6 @@ namespace json = boost::json;
 namespace {
 
 constexpr int kBarWidth = 20;
-constexpr std::string_view kToLineStart = "\r\x1b[K";
 constexpr double kDisturbed = 0.05;  // share of the time that is worth a word
 
 std::string bar(double value, double most) {

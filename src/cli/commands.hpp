@@ -113,6 +113,7 @@ std::string render_info(std::string_view body, const Paint& paint);
 std::string render_recommendations(std::string_view body, const Paint& paint);
 std::string render_sync(std::string_view body, const Paint& paint);
 std::string render_fetch_plan(std::string_view body, const Paint& paint);
+inline constexpr std::string_view kToLineStart = "\r\x1b[K";            // and nothing on the line
 std::string render_progress(const boost::json::value& operation);       // with a bar
 std::string render_progress_line(const boost::json::value& operation);  // for a log
 

@@ -13,7 +13,6 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::int64_t kLines = 200;
-constexpr std::string_view kToLineStart = "\r\x1b[K";
 
 Tone state_tone(std::string_view state) {
   if (state == "ready") return Tone::good;
@@ -22,7 +21,7 @@ Tone state_tone(std::string_view state) {
   return Tone::busy;
 }
 
-std::string state_text(const json::value& container) {
+std::string container_state(const json::value& container) {
   std::string state(text_of(container, "state"));
   if (!is_true(container, "configured")) return "not configured";
   const json::value* pull = member(container, "pull");
@@ -140,7 +139,7 @@ std::string render_containers(std::string_view body, const Paint& paint) {
   for (const json::value& container : list_of(document, "containers")) {
     table.add({{std::string(text_of(container, "name"))},
                {std::string(text_of(container, "image"))},
-               {state_text(container), state_tone(text_of(container, "state"))},
+               {container_state(container), state_tone(text_of(container, "state"))},
                {std::string(text_of(container, "url"))},
                {memory_text(container)},
                {number_text(container, "restarts")},

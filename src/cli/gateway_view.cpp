@@ -17,10 +17,6 @@ namespace {
 using Fields = std::vector<std::pair<std::string, std::string>>;
 using Cell = Table::Cell;
 
-std::string text(const json::value& from, std::string_view name) {
-  return std::string(text_of(from, name));
-}
-
 std::string milliseconds_text(const json::value& from, std::string_view name) {
   auto value = number_of(from, name);
   if (!value || *value < 0) return {};
@@ -48,7 +44,7 @@ std::string places_text(const json::value& from) {
 
 std::string source_text(const json::value& from) {
   auto version = count_of(from, "version");
-  std::string source = text(from, "source");
+  std::string source = string_of(from, "source");
   return version ? fmt::format("{}, version {}", source, *version) : source;
 }
 
@@ -169,7 +165,7 @@ std::string models_table(const json::value& endpoint, const Paint& paint) {
   for (const json::value& model : list_of(endpoint, "models")) {
     const json::value* breaker = member(model, "breaker");
     BreakerSight sight = breaker == nullptr ? BreakerSight() : sight_of(*breaker);
-    table.add({{text(model, "model")},
+    table.add({{string_of(model, "model")},
                {sight.words, sight.tone},
                {milliseconds_text(model, "latency_ms")},
                {number_text(model, "successes")},
@@ -241,15 +237,15 @@ struct Chosen {
 // A breaker or a full capacity is said as the obstacle already.
 std::vector<Cell> target_cells(const json::value& target, bool chosen) {
   bool usable = is_true(target, "usable");
-  std::string breaker = text(target, "breaker");
+  std::string breaker = string_of(target, "breaker");
   std::string places = places_text(target);
   auto share = number_of(target, "share");
   bool partly = usable && share && *share < 0.995;
   std::string weight = number_text(target, "weight");
   return {
-      {text(target, "endpoint"), Tone::strong},
-      {text(target, "model")},
-      {usable ? "✓ usable" : "✗ " + text(target, "obstacle"), usable ? Tone::good : Tone::bad},
+      {string_of(target, "endpoint"), Tone::strong},
+      {string_of(target, "model")},
+      {usable ? "✓ usable" : "✗ " + string_of(target, "obstacle"), usable ? Tone::good : Tone::bad},
       {breaker.empty() ? "" : "breaker " + breaker, breaker == "closed" ? Tone::dim : Tone::busy},
       {milliseconds_text(target, "latency_ms")},
       {places.empty() ? "" : places + " in flight"},
@@ -339,7 +335,7 @@ void add_policy(Fields& fields, const json::value& settings) {
   fields.emplace_back("Tries", number_text(settings, "tries"));
   fields.emplace_back("Hedge", on_off("hedge"));
   fields.emplace_back("Resume", on_off("resume"));
-  fields.emplace_back("Cache", text(settings, "cache"));
+  fields.emplace_back("Cache", string_of(settings, "cache"));
 }
 
 }  // namespace
@@ -356,15 +352,15 @@ std::string render_endpoints(std::string_view body, const Paint& paint) {
                {"SOURCE"}});
   for (const json::value& endpoint : list_of(document, "endpoints")) {
     BreakerSight breaker = worst_breaker(endpoint);
-    std::string health = text(endpoint, "health");
-    table.add({{text(endpoint, "name")},
+    std::string health = string_of(endpoint, "health");
+    table.add({{string_of(endpoint, "name")},
                {health, health_tone(health)},
                {breaker.words, breaker.tone},
                {places_text(endpoint)},
                {worst_latency(endpoint)},
                {number_text(endpoint, "requests_total")},
                {serves_text(endpoint)},
-               {text(endpoint, "source")}});
+               {string_of(endpoint, "source")}});
   }
   return table.empty() ? std::string() : table.render(paint);
 }
@@ -373,13 +369,13 @@ std::string render_endpoint(std::string_view body, const Paint& paint) {
   json::value endpoint = parse_or_null(body);
   const json::value* settings = member(endpoint, "settings");
   bool has_key = settings != nullptr && !text_of(*settings, "api_key").empty();
-  Fields fields{{"Name", text(endpoint, "name")},
-                {"Binding", text(endpoint, "binding")},
-                {"Address", text(endpoint, "url")},
+  Fields fields{{"Name", string_of(endpoint, "name")},
+                {"Binding", string_of(endpoint, "binding")},
+                {"Address", string_of(endpoint, "url")},
                 {"API key", has_key ? "set" : "none"},
                 {"Serves", joined(list_of(endpoint, "serves"))},
-                {"Health", text(endpoint, "health")},
-                {"Last failed check", text(endpoint, "error")},
+                {"Health", string_of(endpoint, "health")},
+                {"Last failed check", string_of(endpoint, "error")},
                 {"In flight", places_text(endpoint)},
                 {"Share", percent_text(endpoint, "share")},
                 {"Weight", number_text(endpoint, "weight")},
@@ -404,23 +400,23 @@ std::string render_routes(std::string_view body, const Paint& paint) {
     Tone tone = targets.usable == 0            ? Tone::bad
                 : targets.usable < targets.all ? Tone::busy
                                                : Tone::good;
-    table.add({{text(route, "name")},
-               {text(route, "balance")},
+    table.add({{string_of(route, "name")},
+               {string_of(route, "balance")},
                {fmt::format("{}/{}", targets.usable, targets.all), tone},
                {queue == nullptr ? std::string() : number_text(*queue, "waiting")},
                {milliseconds_text(route, "p50_ms")},
                {milliseconds_text(route, "p95_ms")},
                {number_text(route, "requests_total")},
-               {text(route, "source")}});
+               {string_of(route, "source")}});
   }
   return table.empty() ? std::string() : table.render(paint);
 }
 
 std::string render_route(std::string_view body, const Paint& paint) {
   json::value route = parse_or_null(body);
-  Fields fields{{"Name", text(route, "name")},
+  Fields fields{{"Name", string_of(route, "name")},
                 {"Aliases", joined(list_of(route, "aliases"))},
-                {"Balance", text(route, "balance")}};
+                {"Balance", string_of(route, "balance")}};
   if (const json::value* settings = member(route, "settings")) add_policy(fields, *settings);
   if (const json::value* queue = member(route, "queue")) {
     fields.emplace_back("Waiting", queue_text(*queue));
@@ -431,7 +427,7 @@ std::string render_route(std::string_view body, const Paint& paint) {
   fields.emplace_back("Retries", number_text(route, "retries_total"));
   fields.emplace_back("Hedges", number_text(route, "hedges_total"));
   fields.emplace_back("Source", source_text(route));
-  std::string name = text(route, "name");
+  std::string name = string_of(route, "name");
   return render_fields(fields, paint) + "\n" + groups_tree(route, name, name, std::nullopt, paint) +
          notes_text(route);
 }

@@ -5,11 +5,11 @@
 namespace corral::cli {
 
 namespace {
-constexpr std::uint64_t kMostBytes = 4u << 20;
+constexpr std::uint64_t kLongestHistory = 4u << 20;
 }
 
 std::vector<std::string> HistoryFile::load() {
-  auto text = files_.read(path_, kMostBytes);
+  auto text = files_.read(path_, kLongestHistory);
   std::vector<std::string> lines;
   if (!text) return lines;
   for (std::string_view line : split(*text, '\n')) {

@@ -13,7 +13,7 @@ namespace corral::cli {
 
 namespace {
 
-constexpr std::uint64_t kMostBytes = 64u << 20;
+constexpr std::uint64_t kLongestAnswer = 64u << 20;
 // A large model may load for minutes before the first byte; Ctrl-C is the way out of waiting.
 constexpr net::HttpTimeouts kTimeouts{.connect = std::chrono::seconds(5),
                                       .first_byte = std::chrono::minutes(30),
@@ -111,7 +111,7 @@ net::Task<Outcome<WireAnswer>> HttpWire::perform(const WireRequest& request, con
   bool stream = sink && request.event_stream && answer.status == 200 &&
                 to_lower(answer.content_type).starts_with("text/event-stream");
   if (!stream) {
-    auto body = co_await from.read_all(kMostBytes);
+    auto body = co_await from.read_all(kLongestAnswer);
     if (!body) co_return std::unexpected(explain(std::move(body.error())));
     answer.body = std::move(*body);
     co_return answer;

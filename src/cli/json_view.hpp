@@ -24,6 +24,9 @@ inline std::string_view text_of(const boost::json::value& from, std::string_view
   if (found == nullptr || !found->is_string()) return {};
   return found->get_string();
 }
+inline std::string string_of(const boost::json::value& from, std::string_view name) {
+  return std::string(text_of(from, name));
+}
 
 inline std::optional<double> number_of(const boost::json::value& from, std::string_view name) {
   const boost::json::value* found = member(from, name);

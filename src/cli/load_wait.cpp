@@ -13,7 +13,6 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::string_view kToLineStart = "\r\x1b[K";
 constexpr std::size_t kLongestReason = 60;  // so that the line is one line
 
 // Takes the events of the operation that loads it.

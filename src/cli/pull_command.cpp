@@ -16,7 +16,6 @@ namespace {
 
 constexpr int kBarWidth = 24;
 constexpr std::chrono::seconds kPlainEvery{5};
-constexpr std::string_view kToLineStart = "\r\x1b[K";
 
 bool is_over(std::string_view state) {
   return state == "succeeded" || state == "failed" || state == "cancelled";

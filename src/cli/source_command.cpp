@@ -19,10 +19,6 @@ std::string bytes_text(const json::value& from, std::string_view name) {
   return bytes ? format_bytes(*bytes) : std::string();
 }
 
-std::string text(const json::value& from, std::string_view name) {
-  return std::string(text_of(from, name));
-}
-
 Outcome<void> show(Context& context, const Options& options, const std::string& body,
                    std::string (*render)(std::string_view, const Paint&)) {
   if (options.json) {
@@ -78,7 +74,7 @@ Outcome<void> follow(Context& context, json::value& document, SyncEnd& end) {
   auto* models = document.is_object() ? document.get_object().if_contains("models") : nullptr;
   if (models == nullptr || !models->is_array()) return {};
   for (json::value& each : models->get_array()) {
-    auto id = text(each, "operation");
+    auto id = string_of(each, "operation");
     if (id.empty()) continue;
     CORRAL_TRY(auto last, follow_operation(context, id, "pull"));
     auto state = text_of(last, "state");
@@ -147,11 +143,11 @@ std::string render_sources(std::string_view body, const Paint& paint) {
   Table table({{"NAME"}, {"KIND"}, {"ADDRESS"}, {"ANSWERS"}, {"WHY NOT"}});
   for (const json::value& source : list_of(document, "sources")) {
     bool there = is_true(source, "reachable");
-    table.add({{text(source, "name")},
-               {text(source, "kind")},
-               {text(source, "address")},
+    table.add({{string_of(source, "name")},
+               {string_of(source, "kind")},
+               {string_of(source, "address")},
                {there ? "yes" : "no", there ? Tone::good : Tone::bad},
-               {text(source, "error")}});
+               {string_of(source, "error")}});
   }
   return table.render(paint);
 }
@@ -166,15 +162,15 @@ std::string render_info(std::string_view body, const Paint& paint) {
     auto value = count_of(document, name);
     return value ? count_text(*value) : std::string();
   };
-  add("Reference", text(document, "reference"));
-  add("Description", text(document, "description"));
+  add("Reference", string_of(document, "reference"));
+  add("Description", string_of(document, "description"));
   add("Size", bytes_text(document, "size_bytes"));
-  add("Architecture", text(document, "architecture"));
-  add("Parameters", text(document, "parameters"));
-  add("Quantization", text(document, "quantization"));
+  add("Architecture", string_of(document, "architecture"));
+  add("Parameters", string_of(document, "parameters"));
+  add("Quantization", string_of(document, "quantization"));
   add("Context", number_text(document, "context_length"));
-  add("License", text(document, "license"));
-  add("Updated", text(document, "updated"));
+  add("License", string_of(document, "license"));
+  add("Updated", string_of(document, "updated"));
   add("Downloads", count("downloads"));
   add("Likes", count("likes"));
   if (is_true(document, "gated")) add("Gated", "yes: it needs a token and an accepted licence");
@@ -183,8 +179,8 @@ std::string render_info(std::string_view body, const Paint& paint) {
     add("Fits", "not known: the source says neither size nor parameters");
   } else {
     add("Fits", is_true(*fit, "fits") ? "yes" : "no");
-    add("Why", text(*fit, "why"));
-    add("Hint", text(*fit, "hint"));
+    add("Why", string_of(*fit, "why"));
+    add("Hint", string_of(*fit, "hint"));
   }
   return render_fields(fields, paint);
 }
@@ -193,11 +189,11 @@ std::string render_recommendations(std::string_view body, const Paint& paint) {
   json::value document = parse_or_null(body);
   Table table({{"MODEL"}, {"HERE"}, {"DEVICE"}, {"MEMORY", Align::right}, {"WHY"}});
   for (const json::value& model : list_of(document, "models")) {
-    auto why = text(model, "why");
+    auto why = string_of(model, "why");
     if (is_true(model, "gated")) why += "; gated";
-    table.add({{text(model, "name")},
+    table.add({{string_of(model, "name")},
                {is_true(model, "here") ? "yes" : ""},
-               {text(model, "device")},
+               {string_of(model, "device")},
                {bytes_text(model, "memory_bytes")},
                {why}});
   }
@@ -228,7 +224,7 @@ std::string render_sync(std::string_view body, const Paint& paint) {
     wanted += fetched ? 1 : 0;
     std::string note = here_as.empty() ? "" : fmt::format("here as {}", here_as);
     if (is_true(model, "removed")) note = "removed";
-    table.add({{text(model, "name")},
+    table.add({{string_of(model, "name")},
                {std::string(state), fetched ? Tone::busy : Tone::dim},
                {bytes_text(model, "size_bytes")},
                {fetched ? format_bytes(fetch) : ""},

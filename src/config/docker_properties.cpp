@@ -8,7 +8,6 @@ namespace {
 using std::chrono::hours;
 using std::chrono::milliseconds;
 
-constexpr std::uint64_t kMostMemory = 1ull << 50;
 
 const std::vector<Property<ContainerSettings>>& container_properties() {
   using S = ContainerSettings;

@@ -10,9 +10,7 @@ using std::chrono::hours;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr Milliseconds kNone{0}, kShortest{1};
 constexpr unsigned kMostWeight = 1000;
-constexpr std::uint64_t kMostMemory = 1ull << 50;
 
 std::vector<Property<BreakerSettings>> breaker_properties() {
   using S = BreakerSettings;

@@ -9,9 +9,7 @@ using std::chrono::days;
 using std::chrono::hours;
 using std::chrono::seconds;
 
-constexpr std::uint64_t kGiB = 1024ull * 1024 * 1024, kMostMemory = 1'048'576 * kGiB;
-constexpr Milliseconds kNone{0}, kLongest = days(365);
-constexpr auto kRestart = Applies::after_restart;
+constexpr Milliseconds kLongest = days(365);
 
 const std::vector<Property<PoolSettings>>& pool_properties() {
   using S = PoolSettings;

@@ -13,10 +13,6 @@ using std::chrono::hours;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr std::uint64_t kKiB = 1024, kMiB = 1024 * kKiB, kGiB = 1024 * kMiB;
-constexpr Milliseconds kNone{0}, kShortest{1};
-constexpr auto kRestart = Applies::after_restart;
-
 std::vector<Property<ServerSettings>> server_properties() {
   using S = ServerSettings;
   return {

@@ -17,6 +17,12 @@
 
 namespace corral::config {
 
+// Bounds and marks that the tables share.
+inline constexpr std::uint64_t kKiB = 1024, kMiB = 1024 * kKiB, kGiB = 1024 * kMiB;
+inline constexpr std::uint64_t kMostMemory = 1'048'576 * kGiB;
+inline constexpr Milliseconds kNone{0}, kShortest{1};
+inline constexpr auto kRestart = Applies::after_restart;
+
 template <class Owner, class T>
 Property<Owner> property(std::string path, T Owner::* member, const TypePtr<T>& type,
                          std::string doc, Applies applies = Applies::on_reload) {

@@ -12,8 +12,6 @@
 namespace corral::config {
 namespace {
 
-Error bad(std::string message) { return fail(ErrorCode::invalid_argument, std::move(message)); }
-
 template <class E>
 using Names = std::span<const std::pair<E, std::string_view>>;
 

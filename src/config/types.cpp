@@ -11,8 +11,6 @@
 namespace corral::config {
 namespace {
 
-Error bad(std::string message) { return fail(ErrorCode::invalid_argument, std::move(message)); }
-
 std::string_view shape_of(const ConfigNode& node) {
   switch (node.kind) {
     case ConfigNode::Kind::null: return "nothing";
@@ -275,6 +273,8 @@ bool looks_like_ipv6(std::string_view host) {
 }
 
 }  // namespace
+
+Error bad(std::string message) { return fail(ErrorCode::invalid_argument, std::move(message)); }
 
 TypePtr<bool> flag() { return std::make_shared<Flag>(); }
 TypePtr<unsigned> whole(unsigned least, unsigned most) {

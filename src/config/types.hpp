@@ -35,6 +35,9 @@ using TypePtr = std::shared_ptr<const Type<T>>;
 using TextList = std::vector<std::string>;
 using Scalars = std::map<std::string, Scalar>;
 
+/** The error of a value that is no good. */
+Error bad(std::string message);
+
 TypePtr<bool> flag();
 TypePtr<unsigned> whole(unsigned least, unsigned most);
 TypePtr<std::uint64_t> count(std::uint64_t least, std::uint64_t most);

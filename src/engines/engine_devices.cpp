@@ -17,7 +17,7 @@ constexpr std::size_t kMostDevices = 64;
 constexpr std::size_t kMostOutput = 64 * 1024;
 constexpr std::size_t kMostName = 32;
 constexpr std::size_t kMostDescription = 96;
-constexpr std::uint64_t kMebibyte = 1ull << 20;
+constexpr std::uint64_t kDeviceUnit = 1ull << 20;
 
 // A name goes onto a command line, where commas part several of them.
 bool is_name(std::string_view text) {
@@ -41,7 +41,7 @@ std::optional<std::uint64_t> mebibytes(std::string_view text) {
   text.remove_suffix(4);
   const auto value = parse_int(text);
   if (!value || *value < 0 || *value > (1ll << 26)) return std::nullopt;
-  return static_cast<std::uint64_t>(*value) * kMebibyte;
+  return static_cast<std::uint64_t>(*value) * kDeviceUnit;
 }
 
 // "  CUDA0: NVIDIA H200 (143771 MiB, 143200 MiB free)"

@@ -5,18 +5,8 @@
 namespace corral::gateway {
 namespace {
 
-constexpr std::size_t kLongestReason = 300;
-
 double seconds(std::chrono::milliseconds value) {
   return std::chrono::duration<double>(value).count();
-}
-
-std::string one_line(std::string_view text) {
-  std::string line(text.substr(0, kLongestReason));
-  for (char& c : line) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
-  }
-  return line;
 }
 
 }  // namespace

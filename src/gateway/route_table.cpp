@@ -29,15 +29,6 @@ std::string policy_line(const config::RouteSettings& s) {
                      s.resume ? "on" : "off", config::to_string(s.cache));
 }
 
-std::string one_line(std::string_view text) {
-  constexpr std::size_t kMost = 300;
-  std::string line(text.substr(0, kMost));
-  for (char& c : line) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
-  }
-  return line;
-}
-
 }  // namespace
 
 std::string RouteTarget::backend_model(std::string_view matched) const {

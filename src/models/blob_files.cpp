@@ -8,7 +8,7 @@ namespace {
 constexpr std::string_view kPrefix = "sha256:";
 constexpr std::string_view kFilePrefix = "sha256-";
 
-bool is_hex(std::string_view text) {
+bool is_sha256(std::string_view text) {
   return text.size() == 64 && std::ranges::all_of(text, [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
          });
@@ -17,7 +17,7 @@ bool is_hex(std::string_view text) {
 }  // namespace
 
 bool is_digest(std::string_view text) {
-  return text.starts_with(kPrefix) && is_hex(text.substr(kPrefix.size()));
+  return text.starts_with(kPrefix) && is_sha256(text.substr(kPrefix.size()));
 }
 
 sys::Path BlobFolder::path_of(std::string_view digest) const {
@@ -38,7 +38,7 @@ Result<std::vector<std::string>> BlobFolder::list() const {
   if (!listed) return std::unexpected(std::move(listed).error());
   for (const sys::FileInfo& file : *listed) {
     std::string name = file.path.filename().string();
-    if (!name.starts_with(kFilePrefix) || !is_hex(std::string_view(name).substr(7))) continue;
+    if (!name.starts_with(kFilePrefix) || !is_sha256(std::string_view(name).substr(7))) continue;
     digests.push_back("sha256:" + name.substr(kFilePrefix.size()));
   }
   return digests;

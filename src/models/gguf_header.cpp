@@ -15,7 +15,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "values are copied as they lie");
 
-constexpr std::size_t kPiece = 64 << 10;
+constexpr std::size_t kHeaderPiece = 64 << 10;
 
 // The value types of the format, by their number.
 enum class Wire : std::uint32_t {
@@ -119,7 +119,7 @@ class Cursor {
 
  private:
   Result<void> fill() {
-    if (piece_.empty()) piece_.resize(std::min<std::uint64_t>(kPiece, size_));
+    if (piece_.empty()) piece_.resize(std::min<std::uint64_t>(kHeaderPiece, size_));
     CORRAL_TRY(const std::size_t got, file_.read_at(position_, piece_.data(), piece_.size()));
     if (got == 0) {
       return damaged(fmt::format("the file became shorter while it was read: nothing at {} of {}",

@@ -9,7 +9,7 @@
 namespace corral::models {
 namespace {
 
-constexpr std::size_t kPiece = 1u << 20;
+constexpr std::size_t kHashPiece = 1u << 20;
 
 EVP_MD_CTX* context_of(void* context) { return static_cast<EVP_MD_CTX*>(context); }
 
@@ -37,7 +37,10 @@ std::string Sha256::digest() {
 }
 
 FileHash::FileHash(std::unique_ptr<sys::ReadableFile> file, sys::Path path)
-    : file_(std::move(file)), path_(std::move(path)), size_(file_->size()), buffer_(kPiece, '\0') {}
+    : file_(std::move(file)),
+      path_(std::move(path)),
+      size_(file_->size()),
+      buffer_(kHashPiece, '\0') {}
 
 Result<FileHash> FileHash::open(sys::Files& files, const sys::Path& path) {
   CORRAL_TRY(auto file, files.open(path));

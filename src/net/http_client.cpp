@@ -47,10 +47,10 @@ bool usually_has_body(std::string_view method) {
 }
 
 // Of a head, besides what the request brings; of a field, besides its name and value.
-constexpr std::size_t kHeadFrame = 128, kFieldFrame = 4;
+constexpr std::size_t kRequestFrame = 128, kRequestFieldFrame = 4;
 
 // False: one of them is malformed.
-bool put_fields(Cursor& out, const Headers& headers) {
+bool put_caller_fields(Cursor& out, const Headers& headers) {
   for (std::size_t i = 0; i < headers.size(); ++i) {
     auto [name, value] = headers[i];
     if (is_connection_field(name) || iequals(name, "host")) continue;
@@ -77,10 +77,10 @@ Result<void> build_head(std::string& head, const HttpTarget& target, std::string
   if (!valid_token(request.method) || !valid_path(request.path)) {
     return fail(ErrorCode::invalid_argument, "the method or the path of the request is malformed");
   }
-  std::size_t bound = kHeadFrame + request.method.size() + target.base_path.size() +
+  std::size_t bound = kRequestFrame + request.method.size() + target.base_path.size() +
                       request.path.size() + authority.size();
   if (request.headers != nullptr) {
-    bound += request.headers->text_bytes() + request.headers->size() * kFieldFrame;
+    bound += request.headers->text_bytes() + request.headers->size() * kRequestFieldFrame;
   }
   bool sound = true;
   head.resize_and_overwrite(bound, [&](char* begin, std::size_t) {
@@ -92,7 +92,7 @@ Result<void> build_head(std::string& head, const HttpTarget& target, std::string
     out.put(" HTTP/1.1\r\nHost: ");
     out.put(authority);
     out.put("\r\n");
-    if (request.headers != nullptr) sound = put_fields(out, *request.headers);
+    if (request.headers != nullptr) sound = put_caller_fields(out, *request.headers);
     put_length(out, request);
     out.put("\r\n");
     return out.size_since(begin);

@@ -239,4 +239,11 @@ void Shards::post_all(const std::function<void(Shard&)>& work) {
   }
 }
 
+Task<void> cancel_on(Shard& shard, TaskGroup& group) {
+  (void)co_await call_on<bool>(shard, [&group] {
+    group.cancel();
+    return true;
+  });
+}
+
 }  // namespace corral::net

@@ -128,6 +128,9 @@ Task<T> call_on(Shard& shard, std::function<T()> work) {
   co_return std::move(*value);
 }
 
+// Cancels a group of another shard and returns when that is done.
+Task<void> cancel_on(Shard& shard, TaskGroup& group);
+
 template <class T>
 Task<void> fulfil_optional(Task<T> task, std::shared_ptr<OneShot<std::optional<T>>> slot) {
   T value = co_await std::move(task);

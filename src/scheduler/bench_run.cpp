@@ -16,7 +16,7 @@ constexpr unsigned kMostRepeats = 100;
 constexpr std::chrono::milliseconds kLeastBudget{1'000};
 constexpr std::chrono::hours kMostBudget{24};
 constexpr std::chrono::minutes kBudget{2}, kTuneBudget{5};
-constexpr std::chrono::milliseconds kLook{50};
+constexpr std::chrono::milliseconds kRunLook{50};
 constexpr unsigned kTokens = 64, kTuneTokens = 32, kTunePrompt = 256;
 constexpr unsigned kWarmPrompt = 8, kWarmTokens = 2;
 constexpr unsigned kTuneRepeats = 2;
@@ -171,7 +171,7 @@ net::Task<Result<BenchRun::Course>> BenchRun::supervised(models::EngineChoice ch
   }
   bool late = false;
   while (!tried->over) {
-    auto awake = co_await net::sleep_for(kLook);
+    auto awake = co_await net::sleep_for(kRunLook);
     cancelled_ = cancelled_ || !awake;
     late = late || parts_.clock.now() - begun >= limit;
     if (cancelled_ || late) break;
@@ -180,7 +180,7 @@ net::Task<Result<BenchRun::Course>> BenchRun::supervised(models::EngineChoice ch
   // What it begins meanwhile is cancelled as well.
   while (!tried->over) {
     tasks_.cancel();
-    auto awake = co_await net::sleep_for(kLook);
+    auto awake = co_await net::sleep_for(kRunLook);
     if (awake) continue;
     auto next = net::Wakeup::create();
     parts_.control.post([next] { next->notify(); });

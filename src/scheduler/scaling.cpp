@@ -8,7 +8,7 @@ namespace corral::scheduler {
 namespace {
 
 // The scheduler sweeps twice a second; about every other time is enough.
-constexpr std::chrono::milliseconds kLook{900};
+constexpr std::chrono::milliseconds kBetweenLooks{900};
 
 Scaling::Name name_of(const DeployedModel& model) {
   return {model.model(), std::string(engines::to_string(model.purpose()))};
@@ -31,7 +31,7 @@ void put_demand(ScaleSample& sample, const ModelDemand& demand) {
 
 bool Scaling::due() {
   auto now = clock_.now();
-  if (looked_ && now - *looked_ < kLook) return false;
+  if (looked_ && now - *looked_ < kBetweenLooks) return false;
   looked_ = now;
   auto times = sys::cpu_times();
   cpu_ = sys::busy_part(cpu_times_, times);

@@ -19,8 +19,6 @@ constexpr std::chrono::seconds kComeBack{5};
 
 std::string pool_account(const std::string& pool) { return "pool:" + pool; }
 
-std::uint64_t less(std::uint64_t from, std::uint64_t taken) { return from - std::min(from, taken); }
-
 }  // namespace
 
 // --- memory --------------------------------------------------------------------------------------

@@ -16,8 +16,6 @@ namespace {
 
 constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
 
-std::uint64_t less(std::uint64_t from, std::uint64_t taken) { return from - std::min(from, taken); }
-
 // What pools set aside of a device: nobody else may use it.
 std::uint64_t pooled(const config::SchedulerSettings& settings, const std::string& device) {
   std::uint64_t sum = 0;

@@ -7,6 +7,8 @@
 //   if (plan) apply(*plan, spec);
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "base/error.hpp"
@@ -18,6 +20,11 @@
 #include "sys/host.hpp"
 
 namespace corral::scheduler {
+
+/** What is left of `from`, or nothing. */
+inline std::uint64_t less(std::uint64_t from, std::uint64_t taken) {
+  return from - std::min(from, taken);
+}
 
 // Copies of a sliding or recurrent cache that an engine may keep for each slot. The engine's own
 // default of 32 would take more memory than everything else; two are enough to go on with a

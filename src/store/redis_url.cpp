@@ -10,16 +10,17 @@ namespace {
 
 constexpr int kMostDatabases = 1'000'000;
 
-Error bad(std::string_view what) {
+Error bad_redis_url(std::string_view what) {
   return fail(ErrorCode::invalid_argument, fmt::format("the Redis URL {}", what))
       .hint("write redis://user:pw@host:port/0, rediss://host, or unix:/path/to.sock")
       .field("shared.url");
 }
 
-Result<std::string> decode(std::string_view text, std::string_view part) {
+Result<std::string> decode_redis(std::string_view text, std::string_view part) {
   auto out = percent_decode(text);
-  if (!out) return bad(fmt::format("has a '%' without two hexadecimal digits in its {}", part));
-  if (out->contains('\0')) return bad(fmt::format("holds a NUL in its {}", part));
+  if (!out)
+    return bad_redis_url(fmt::format("has a '%' without two hexadecimal digits in its {}", part));
+  if (out->contains('\0')) return bad_redis_url(fmt::format("holds a NUL in its {}", part));
   return std::move(*out);
 }
 
@@ -27,7 +28,7 @@ Result<void> set_database(RedisUrl& url, std::string_view text) {
   if (text.empty()) return {};
   auto number = parse_int(text);
   if (!number || *number < 0 || *number > kMostDatabases) {
-    return bad("names a database that is no number");
+    return bad_redis_url("names a database that is no number");
   }
   url.database = static_cast<int>(*number);
   return {};
@@ -36,15 +37,16 @@ Result<void> set_database(RedisUrl& url, std::string_view text) {
 Result<void> set_option(RedisUrl& url, std::string_view key, std::string_view text) {
   if (key == "db") return set_database(url, text);
   if (key == "password" && !url.socket_path.empty()) {
-    CORRAL_TRY(url.password, decode(text, "password"));
+    CORRAL_TRY(url.password, decode_redis(text, "password"));
     return {};
   }
   if (key == "ca" && url.tls) {
-    CORRAL_TRY(url.ca_file, decode(text, "ca"));
+    CORRAL_TRY(url.ca_file, decode_redis(text, "ca"));
     return {};
   }
   // Not repeated: a misplaced password must not come back in the message.
-  return bad("has an unknown option").hint("known: db; password with unix:; ca with rediss:");
+  return bad_redis_url("has an unknown option")
+      .hint("known: db; password with unix:; ca with rediss:");
 }
 
 Result<void> parse_options(RedisUrl& url, std::string_view query) {
@@ -59,18 +61,18 @@ Result<void> parse_options(RedisUrl& url, std::string_view query) {
 
 Result<void> set_login(RedisUrl& url, std::string_view login) {
   auto colon = login.find(':');
-  CORRAL_TRY(url.user, decode(login.substr(0, colon), "user"));
+  CORRAL_TRY(url.user, decode_redis(login.substr(0, colon), "user"));
   if (colon != std::string_view::npos) {
-    CORRAL_TRY(url.password, decode(login.substr(colon + 1), "password"));
+    CORRAL_TRY(url.password, decode_redis(login.substr(colon + 1), "password"));
   }
-  if (url.password.empty()) return bad("names a user without a password");
+  if (url.password.empty()) return bad_redis_url("names a user without a password");
   return {};
 }
 
 Result<void> set_port(RedisUrl& url, std::string_view text) {
   auto number = parse_int(text);
   if (!number || *number < 1 || *number > 65535)
-    return bad("has a port that is no number to 65535");
+    return bad_redis_url("has a port that is no number to 65535");
   url.port = static_cast<std::uint16_t>(*number);
   return {};
 }
@@ -79,16 +81,17 @@ Result<void> set_address(RedisUrl& url, std::string_view address) {
   std::string_view host = address, rest;
   if (address.starts_with('[')) {
     auto end = address.find(']');
-    if (end == std::string_view::npos) return bad("lacks the ']' of its host");
+    if (end == std::string_view::npos) return bad_redis_url("lacks the ']' of its host");
     host = address.substr(1, end - 1);
     rest = address.substr(end + 1);
-    if (!rest.empty() && !rest.starts_with(':')) return bad("has rubbish behind its host");
+    if (!rest.empty() && !rest.starts_with(':'))
+      return bad_redis_url("has rubbish behind its host");
   } else if (auto colon = address.find(':'); colon != std::string_view::npos) {
     host = address.substr(0, colon);
     rest = address.substr(colon);
   }
-  CORRAL_TRY(url.host, decode(host, "host"));
-  if (url.host.empty()) return bad("names no host");
+  CORRAL_TRY(url.host, decode_redis(host, "host"));
+  if (url.host.empty()) return bad_redis_url("names no host");
   if (!rest.empty()) return set_port(url, rest.substr(1));
   return {};
 }
@@ -103,13 +106,14 @@ Result<RedisUrl> RedisUrl::parse(std::string_view text) {
   if (rest.starts_with("unix:")) {
     rest.remove_prefix(5);
     if (rest.starts_with("//")) rest.remove_prefix(2);
-    CORRAL_TRY(url.socket_path, decode(rest, "path"));
-    if (!url.socket_path.starts_with('/')) return bad("names no absolute path of a socket");
+    CORRAL_TRY(url.socket_path, decode_redis(rest, "path"));
+    if (!url.socket_path.starts_with('/'))
+      return bad_redis_url("names no absolute path of a socket");
     CORRAL_CHECK(parse_options(url, query));
     return url;
   }
   url.tls = rest.starts_with("rediss://");
-  if (!url.tls && !rest.starts_with("redis://")) return bad("has an unknown scheme");
+  if (!url.tls && !rest.starts_with("redis://")) return bad_redis_url("has an unknown scheme");
   rest.remove_prefix(url.tls ? 9 : 8);
   auto at = rest.rfind('@');
   if (at != std::string_view::npos) {

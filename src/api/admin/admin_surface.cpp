@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 
 #include "api/admin/plan_view.hpp"
+#include "api/admin/replies.hpp"
 #include "api/errors.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
@@ -17,14 +18,9 @@ namespace {
 
 namespace bj = boost::json;
 
-constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::seconds kLoadWait{5};
 constexpr std::size_t kDefaultPage = 200;  // models
 constexpr std::int64_t kLargestPage = 1000;
-
-bj::value text_or_null(const std::string& text) {
-  if (text.empty()) return nullptr;
-  return bj::value(text);
-}
 
 bj::object describe(const scheduler::ModelStatus& model) {
   bj::array aliases;
@@ -152,12 +148,6 @@ bool matches(const scheduler::ModelStatus& model, const std::string& search) {
   return search.empty() || holds(model.name) || std::ranges::any_of(model.aliases, holds);
 }
 
-net::HttpReply json_reply(const bj::value& value) {
-  net::HttpReply reply;
-  reply.body = json::serialize(value);
-  return reply;
-}
-
 }  // namespace
 
 void AdminSurface::add_routes(Router& router) {
@@ -219,7 +209,7 @@ net::Task<void> AdminSurface::load(Call& call) {
   bool wait = net::query_value(call.request().query, "wait") != "0";
   auto operation =
       co_await operations_.run_tracked("load", call.parameter, std::move(work), Cancelling::refused,
-                                       wait ? kPatience : std::chrono::seconds(0));
+                                       wait ? kLoadWait : std::chrono::seconds(0));
   if (operation.finished && !operation.error) {
     co_await reply_with_model(call, call.parameter);
     co_return;

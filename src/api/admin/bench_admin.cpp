@@ -4,6 +4,7 @@
 
 #include <boost/json.hpp>
 
+#include "api/admin/replies.hpp"
 #include "api/errors.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
@@ -14,13 +15,8 @@ namespace {
 
 namespace bj = boost::json;
 
-constexpr std::uint64_t kLargestBody = 64u << 10;
 constexpr std::int64_t kShown = 10, kMostShown = 50;
 constexpr std::int64_t kMostNumber = 1'000'000'000;
-
-net::HttpReply refusal(const Error& error) {
-  return problem(error, error.code == ErrorCode::invalid_argument ? 422 : 0);
-}
 
 Error wrong(std::string_view name, std::string_view what) {
   return fail(ErrorCode::invalid_argument, fmt::format("\"{}\" is not {}", name, what))
@@ -96,13 +92,6 @@ bj::value describe(const std::optional<models::TunedSettings>& tuned) {
   return bj::object{{"tuned", format_time(tuned->tuned)},
                     {"settings", models::to_json(tuned->choice)},
                     {"note", tuned->note}};
-}
-
-net::HttpReply json_reply(const bj::value& value, int status = 200) {
-  net::HttpReply reply;
-  reply.status = status;
-  reply.body = json::serialize(value);
-  return reply;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "api/admin/replies.hpp"
 #include "api/errors.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
@@ -37,17 +38,6 @@ OperationProgress progress_of(const docker::PullState& state) {
   if (state.total > 0) progress.bytes = state.total;
   progress.done = state.done;
   return progress;
-}
-
-net::HttpReply json_reply(const bj::value& value, int status = 200) {
-  net::HttpReply reply;
-  reply.status = status;
-  reply.body = json::serialize(value);
-  return reply;
-}
-
-bj::value text_or_null(const std::string& text) {
-  return text.empty() ? bj::value(nullptr) : bj::value(text);
 }
 
 bj::object describe(const ContainerView& view) {

@@ -4,6 +4,7 @@
 
 #include <boost/json.hpp>
 
+#include "api/admin/replies.hpp"
 #include "api/errors.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
@@ -14,29 +15,15 @@ namespace {
 
 namespace bj = boost::json;
 
-constexpr std::uint64_t kLargestBody = 64u << 10;
-constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::seconds kWriteWait{5};
 constexpr int kShownDays = 30;
 constexpr int kShownBenchmarks = 20;
-
-net::HttpReply json_reply(const bj::value& value, int status = 200) {
-  net::HttpReply reply;
-  reply.status = status;
-  reply.body = json::serialize(value);
-  return reply;
-}
-
-net::HttpReply refusal(const Error& error) {
-  return problem(error, error.code == ErrorCode::invalid_argument ? 422 : 0);
-}
 
 // "?wait=0": only begin it.
 std::chrono::milliseconds patience_of(const Call& call) {
   if (net::query_value(call.request().query, "wait") == "0") return std::chrono::milliseconds(0);
-  return kPatience;
+  return kWriteWait;
 }
-
-std::string author_of(const net::HttpRequest& request) { return request.peer; }
 
 bj::object describe(const models::CatalogModel& model) {
   bj::array files;

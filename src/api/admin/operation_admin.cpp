@@ -10,7 +10,7 @@
 namespace corral::api::admin {
 namespace {
 
-constexpr std::chrono::milliseconds kLook{200};
+constexpr std::chrono::milliseconds kEventLook{200};
 constexpr int kLooksToSilence = 75;  // then a comment, so that proxies keep the connection
 
 bool is_over(const Operation& operation) {
@@ -73,7 +73,7 @@ net::Task<void> OperationAdmin::events(Call& call) {
       sent = co_await send_event(exchange, "", "");
     }
     if (!sent || over) break;
-    if (!co_await net::sleep_for(kLook)) co_return;
+    if (!co_await net::sleep_for(kEventLook)) co_return;
     operation = operations_.find(call.parameter);
   }
   (void)co_await exchange.finish();

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <algorithm>
 
+#include "api/admin/replies.hpp"
 #include "base/time_text.hpp"
 
 namespace corral::api::admin {
@@ -31,14 +32,6 @@ std::string_view past(OperationAction action) {
     case OperationAction::cancel: return "cancelled";
   }
   return "changed";
-}
-
-bj::value count_or_null(const std::optional<std::uint64_t>& count) {
-  return count ? bj::value(*count) : bj::value(nullptr);
-}
-
-bj::value text_or_null(const std::string& text) {
-  return text.empty() ? bj::value(nullptr) : bj::value(text);
 }
 
 void add_progress(bj::object& to, const OperationProgress& progress) {

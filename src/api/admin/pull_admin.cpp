@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "api/admin/replies.hpp"
 #include "api/errors.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
@@ -14,24 +15,8 @@ namespace {
 
 namespace bj = boost::json;
 
-constexpr std::uint64_t kLargestBody = 64 * 1024;
 constexpr std::int64_t kFound = 20;
 constexpr std::int64_t kMostFound = 100;
-
-net::HttpReply json_reply(const bj::value& value, int status = 200) {
-  net::HttpReply reply;
-  reply.status = status;
-  reply.body = json::serialize(value);
-  return reply;
-}
-
-bj::value text_or_null(const std::string& text) {
-  return text.empty() ? bj::value(nullptr) : bj::value(text);
-}
-
-bj::value count_or_null(const std::optional<std::uint64_t>& count) {
-  return count ? bj::value(*count) : bj::value(nullptr);
-}
 
 bj::object describe(const models::RemoteModel& model) {
   bj::array files;

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "api/admin/replies.hpp"
 #include "base/text.hpp"
 
 namespace corral::api::admin {
@@ -19,10 +20,6 @@ bool has_words(std::string_view name, std::string_view words) {
   const std::string wanted = to_lower(words);
   return std::ranges::all_of(split(wanted, ' '),
                              [&](std::string_view word) { return low.contains(word); });
-}
-
-bj::value text_or_null(std::string_view text) {
-  return text.empty() ? bj::value(nullptr) : bj::value(text);
 }
 
 bj::object describe(const models::Recommendation& fit) {

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <boost/json.hpp>
 
+#include "api/admin/replies.hpp"
 #include "api/admin/route_view.hpp"
 #include "api/errors.hpp"
 #include "base/json.hpp"
@@ -16,18 +17,7 @@ using gateway::Managed;
 using gateway::ManagedChange;
 using gateway::ResourceKind;
 
-constexpr std::uint64_t kLargestBody = 1u << 20;
-
-net::HttpReply json_reply(const bj::value& value, int status = 200) {
-  net::HttpReply reply;
-  reply.status = status;
-  reply.body = json::serialize(value);
-  return reply;
-}
-
-net::HttpReply refusal(const Error& error) {
-  return problem(error, error.code == ErrorCode::invalid_argument ? 422 : 0);
-}
+constexpr std::uint64_t kLargestResource = 1u << 20;
 
 std::string_view source_of(const Managed& managed) {
   return managed.from_config ? "config" : "store";
@@ -53,8 +43,6 @@ void set_etag(net::HttpReply& reply, const Managed& managed) {
   if (managed.version > 0) reply.headers.set("etag", fmt::format("\"{}\"", managed.version));
 }
 
-std::string author_of(const net::HttpRequest& request) { return request.peer; }
-
 // The settings as stored, the source and the version.
 bj::object described(const Managed& managed) {
   bj::object result;
@@ -78,13 +66,13 @@ bj::array all_of(gateway::RouteControl& control, const gateway::Dispatcher& disp
   bj::array result;
   if (kind == ResourceKind::endpoint) {
     for (const auto& view : control.registry().view()) {
-      merge(managed[view.settings.name], describe(view));
+      merge(managed[view.settings.name], admin::describe(view));
     }
   } else {
     for (const auto& route : dispatcher.routing()->routes()) {
       auto& entry = managed[route->name()];
       if (!entry.contains("source")) entry["source"] = "implicit";
-      merge(entry, describe(*route));
+      merge(entry, admin::describe(*route));
     }
   }
   for (auto& [name, each] : managed) result.push_back(std::move(each));
@@ -156,7 +144,7 @@ net::Task<void> RouteAdmin::one(Call& call, ResourceKind kind) {
 }
 
 net::Task<void> RouteAdmin::create(Call& call, ResourceKind kind) {
-  auto body = co_await call.exchange.read_body(kLargestBody);
+  auto body = co_await call.exchange.read_body(kLargestResource);
   if (!body) {
     (void)co_await call.exchange.reply(problem(body.error()));
     co_return;
@@ -172,7 +160,7 @@ net::Task<void> RouteAdmin::create(Call& call, ResourceKind kind) {
 }
 
 net::Task<void> RouteAdmin::replace(Call& call, ResourceKind kind) {
-  auto body = co_await call.exchange.read_body(kLargestBody);
+  auto body = co_await call.exchange.read_body(kLargestResource);
   if (!body) {
     (void)co_await call.exchange.reply(problem(body.error()));
     co_return;
@@ -224,7 +212,7 @@ net::Task<void> RouteAdmin::remove(Call& call, ResourceKind kind) {
 
 // Opens or closes breakers by hand: {"action": "open" | "close", "model": optional}.
 net::Task<void> RouteAdmin::breaker(Call& call) {
-  auto body = co_await call.exchange.read_body(kLargestBody);
+  auto body = co_await call.exchange.read_body(kLargestResource);
   if (!body) {
     (void)co_await call.exchange.reply(problem(body.error()));
     co_return;

@@ -7,6 +7,7 @@
 
 #include "api/admin/pull_admin.hpp"
 #include "api/admin/recommendations.hpp"
+#include "api/admin/replies.hpp"
 #include "api/errors.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
@@ -16,21 +17,9 @@ namespace {
 
 namespace bj = boost::json;
 
-constexpr std::uint64_t kLargestBody = 64 * 1024;
 constexpr std::size_t kMostPatterns = 100;
-constexpr std::int64_t kMostShown = 200;
-constexpr std::int64_t kShown = 20;
-
-net::HttpReply json_reply(const bj::value& value, int status = 200) {
-  net::HttpReply reply;
-  reply.status = status;
-  reply.body = json::serialize(value);
-  return reply;
-}
-
-bj::value text_or_null(std::string_view text) {
-  return text.empty() ? bj::value(nullptr) : bj::value(text);
-}
+constexpr std::int64_t kMostListed = 200;
+constexpr std::int64_t kListed = 20;
 
 bj::object describe(const models::SourceView& source) {
   return {{"name", source.name},
@@ -164,8 +153,8 @@ net::Task<void> SourceAdmin::recommend(Call& call) {
   const auto& request = call.request();
   auto words = query_text(request, "q");
   auto from = query_text(request, "from");
-  auto most = std::clamp<std::int64_t>(parse_int(query_text(request, "limit")).value_or(kShown), 1,
-                                       kMostShown);
+  auto most = std::clamp<std::int64_t>(parse_int(query_text(request, "limit")).value_or(kListed), 1,
+                                       kMostListed);
   // Without words only what is near: nobody else is told what is looked for.
   std::vector<std::string> names;
   if (from.empty()) {

@@ -15,7 +15,7 @@ struct Overload : F... {
   using F::operator()...;
 };
 
-void append_number(std::string& out, double number) {
+void append_double(std::string& out, double number) {
   char buffer[32];
   auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, number);
   out.append(buffer, end);
@@ -25,7 +25,7 @@ void append_logprob(std::string& out, const TokenLogprob& entry, bool with_top) 
   out += R"({"token":)";
   json::append_quoted(out, entry.token);
   out += R"(,"logprob":)";
-  append_number(out, entry.logprob);
+  append_double(out, entry.logprob);
   out += R"(,"bytes":[)";
   for (std::size_t i = 0; i < entry.bytes.size(); ++i) {
     out += fmt::format("{}{}", i == 0 ? "" : ",", entry.bytes[i]);

@@ -47,13 +47,6 @@ net::Task<void> reply_kept(net::HttpExchange& exchange, const gateway::KeptAnswe
   if (sent) (void)co_await exchange.finish();
 }
 
-std::function<bool()> cancel_all(net::TaskGroup* group) {
-  return [group] {
-    group->cancel();
-    return true;
-  };
-}
-
 Error broke_off() {
   return fail(ErrorCode::unavailable, "the answer broke off before it was complete")
       .hint("try again")
@@ -168,7 +161,7 @@ net::Task<void> CachedAnswers::stop() {
   while (running() > 0) {
     for (std::size_t i = 0; i < groups_.size(); ++i) {
       // Not posted and left there: the group might be gone by then.
-      co_await net::call_on<bool>(*shards_[i], cancel_all(groups_[i].get()));
+      co_await net::cancel_on(*shards_[i], *groups_[i]);
     }
     (void)co_await net::sleep_for(std::chrono::milliseconds(2));
   }

@@ -29,13 +29,6 @@ bool may_be_one_input(ErrorCode code) {
   }
 }
 
-std::function<bool()> cancel_all(net::TaskGroup* group) {
-  return [group] {
-    group->cancel();
-    return true;
-  };
-}
-
 }  // namespace
 
 std::optional<gateway::AnswerKey> batch_key(const Order& order, wire::InputForm form,
@@ -126,7 +119,7 @@ net::Task<void> EmbeddingBatcher::stop() {
   };
   while (running()) {
     for (std::size_t i = 0; i < groups_.size(); ++i) {
-      co_await net::call_on<bool>(parts_.shards.serving(i), cancel_all(groups_[i].get()));
+      co_await net::cancel_on(parts_.shards.serving(i), *groups_[i]);
     }
     (void)co_await net::sleep_for(std::chrono::milliseconds(2));
   }

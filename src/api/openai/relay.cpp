@@ -17,7 +17,7 @@ double milliseconds(std::chrono::nanoseconds value) {
   return static_cast<double>(value.count()) / 1e6;
 }
 
-void append_number(std::string& out, std::int64_t value) {
+void append_integer(std::string& out, std::int64_t value) {
   fmt::format_int text(value);
   out.append(text.data(), text.size());
 }
@@ -25,7 +25,7 @@ void append_number(std::string& out, std::int64_t value) {
 // "12.345" milliseconds; formatting a double would cost more than all else in this file.
 void append_milliseconds(std::string& out, std::chrono::nanoseconds value) {
   auto micro = std::chrono::duration_cast<std::chrono::microseconds>(value).count();
-  append_number(out, micro / 1000);
+  append_integer(out, micro / 1000);
   out += '.';
   auto rest = static_cast<unsigned>(micro % 1000);
   for (unsigned digit : {rest / 100, rest / 10 % 10, rest % 10}) {
@@ -82,7 +82,7 @@ void note_attempts(CallNotes& notes, net::Headers& headers, const gateway::Attem
   notes.endpoint = attempts.endpoint;
   headers.set("x-corral-endpoint", attempts.endpoint);
   std::string count;
-  append_number(count, attempts.count);
+  append_integer(count, attempts.count);
   headers.set("x-corral-attempts", count);
 }
 

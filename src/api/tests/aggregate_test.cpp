@@ -5,7 +5,7 @@
 
 #include "base/json.hpp"
 
-namespace corral::api::openai {
+namespace corral::api::openai::aggregate_test {
 namespace {
 
 using namespace inference;
@@ -97,4 +97,4 @@ TEST(Aggregate, TimingsOfAnEarlierEventAreKept) {
 }
 
 }  // namespace
-}  // namespace corral::api::openai
+}  // namespace corral::api::openai::aggregate_test

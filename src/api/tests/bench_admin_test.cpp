@@ -5,12 +5,13 @@
 
 #include "api/admin/operation_admin.hpp"
 #include "api/tests/api_fixture.hpp"
+#include "base/tests/support/source_dir.hpp"
 #include "models/tuned_settings.hpp"
 #include "models/usage_history.hpp"
 #include "scheduler/benches.hpp"
 #include "sys/host.hpp"
 
-namespace corral::api {
+namespace corral::api::bench_admin_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -66,7 +67,7 @@ class BenchAdminTest : public ApiTest {
  protected:
   void before_scheduler() override {
     world_.settings.llama_server.path =
-        CORRAL_SOURCE_DIR "/src/scheduler/tests/fake_bench_engine.py";
+        test::source_file("src/scheduler/tests/fake_bench_engine.py");
     world_.settings.llama_server.extra_arguments = engine_;
     history_ = std::make_unique<models::UsageHistory>(*database_, world_.clock());
     tuned_ = std::make_unique<models::TunedStore>(*database_, world_.clock());
@@ -161,4 +162,4 @@ TEST_F(BenchAdminTest, WhatWasTunedIsForgotten) {
 }
 
 }  // namespace
-}  // namespace corral::api
+}  // namespace corral::api::bench_admin_test

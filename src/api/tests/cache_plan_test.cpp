@@ -6,7 +6,7 @@
 #include <random>
 #include <set>
 
-namespace corral::api::openai {
+namespace corral::api::openai::cache_plan_test {
 namespace {
 
 using config::CachePolicy;
@@ -253,4 +253,4 @@ TEST_F(CachePlanTest, AmbiguousAndHugeBodiesAreLeftAlone) {
 }
 
 }  // namespace
-}  // namespace corral::api::openai
+}  // namespace corral::api::openai::cache_plan_test

@@ -7,7 +7,7 @@
 #include "net/tests/test_support.hpp"
 #include "net/websocket.hpp"
 
-namespace corral::api::openai {
+namespace corral::api::openai::cached_answers_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -342,4 +342,4 @@ TEST_F(CachedAnswersTest, ACrowdThatComesAndGoes) {
 }
 
 }  // namespace
-}  // namespace corral::api::openai
+}  // namespace corral::api::openai::cached_answers_test

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace corral::api {
+namespace corral::api::caller_test {
 namespace {
 
 using config::Priority;
@@ -94,4 +94,4 @@ TEST(CallerPriority, RubbishIsRefused) {
 }
 
 }  // namespace
-}  // namespace corral::api
+}  // namespace corral::api::caller_test

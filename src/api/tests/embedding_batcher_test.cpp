@@ -8,7 +8,7 @@
 #include "net/tests/test_support.hpp"
 #include "net/websocket.hpp"
 
-namespace corral::api::openai {
+namespace corral::api::openai::embedding_batcher_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -422,4 +422,4 @@ TEST(BatchKey, SeparatesClientsWhereTheRouteDoes) {
 }
 
 }  // namespace
-}  // namespace corral::api::openai
+}  // namespace corral::api::openai::embedding_batcher_test

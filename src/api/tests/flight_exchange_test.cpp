@@ -6,7 +6,7 @@
 #include "net/tests/test_support.hpp"
 #include "net/websocket.hpp"
 
-namespace corral::api::openai {
+namespace corral::api::openai::flight_exchange_test {
 namespace {
 
 using gateway::AnswerReader;
@@ -194,4 +194,4 @@ TEST_F(FlightExchangeTest, TheHandlerLearnsThatNobodyReads) {
 }
 
 }  // namespace
-}  // namespace corral::api::openai
+}  // namespace corral::api::openai::flight_exchange_test

@@ -7,7 +7,7 @@
 #include "api/errors.hpp"
 #include "base/json.hpp"
 
-namespace corral::api {
+namespace corral::api::gate_test {
 namespace {
 
 net::HttpRequest with(std::initializer_list<std::pair<std::string_view, std::string_view>> headers,
@@ -231,4 +231,4 @@ TEST(Errors, RetryAfterAndTheShapeOfASurface) {
 }
 
 }  // namespace
-}  // namespace corral::api
+}  // namespace corral::api::gate_test

@@ -9,7 +9,7 @@
 #include "models/served_models.hpp"
 #include "models/sha256.hpp"
 
-namespace corral::api {
+namespace corral::api::model_admin_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -239,4 +239,4 @@ TEST_F(ModelAdminTest, ABrokenDatabaseIsAnError) {
 }
 
 }  // namespace
-}  // namespace corral::api
+}  // namespace corral::api::model_admin_test

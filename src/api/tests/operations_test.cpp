@@ -5,7 +5,7 @@
 
 #include "net/tests/test_support.hpp"
 
-namespace corral::api::admin {
+namespace corral::api::admin::operations_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -170,4 +170,4 @@ TEST_F(OperationsTest, ThoseOfOthersAreShownAmongThem) {
 }
 
 }  // namespace
-}  // namespace corral::api::admin
+}  // namespace corral::api::admin::operations_test

@@ -12,7 +12,7 @@
 
 #include <boost/json.hpp>
 
-namespace corral::api::admin {
+namespace corral::api::admin::pull_admin_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -160,4 +160,4 @@ TEST_F(PullAdminTest, BadRequestsAreRefused) {
 }
 
 }  // namespace
-}  // namespace corral::api::admin
+}  // namespace corral::api::admin::pull_admin_test

@@ -5,7 +5,7 @@
 
 #include <boost/json.hpp>
 
-namespace corral::api::admin {
+namespace corral::api::admin::recommendations_test {
 namespace {
 
 constexpr std::uint64_t kGiB = 1ull << 30;
@@ -110,4 +110,4 @@ TEST_F(RecommendationsTest, OneModelsFit) {
 }
 
 }  // namespace
-}  // namespace corral::api::admin
+}  // namespace corral::api::admin::recommendations_test

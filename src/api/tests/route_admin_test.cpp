@@ -3,7 +3,7 @@
 
 #include "api/tests/api_fixture.hpp"
 
-namespace corral::api {
+namespace corral::api::route_admin_test {
 namespace {
 
 namespace bj = boost::json;
@@ -310,4 +310,4 @@ TEST_F(RouteAdminTest, WhatIsStoredOutlivesTheProcess) {
 }
 
 }  // namespace
-}  // namespace corral::api
+}  // namespace corral::api::route_admin_test

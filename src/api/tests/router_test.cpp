@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace corral::api {
+namespace corral::api::router_test {
 namespace {
 
 Router make() {
@@ -82,4 +82,4 @@ TEST(Router, ParametersAreDecoded) {
 }
 
 }  // namespace
-}  // namespace corral::api
+}  // namespace corral::api::router_test

@@ -13,7 +13,7 @@
 #include "models/sha256.hpp"
 #include "models/tests/file_server.hpp"
 
-namespace corral::api {
+namespace corral::api::share_surface_test {
 namespace {
 
 // What the scheduler asks, and so must outlive it.
@@ -197,4 +197,4 @@ TEST_F(ShareSurfaceTest, ASyncSaysWhatItDoes) {
 }
 
 }  // namespace
-}  // namespace corral::api
+}  // namespace corral::api::share_surface_test

@@ -3,7 +3,7 @@
 
 #include "api/tests/api_fixture.hpp"
 
-namespace corral::api {
+namespace corral::api::surface_test {
 namespace {
 
 using SurfaceTest = ApiTest;
@@ -311,4 +311,4 @@ TEST_F(SurfaceTest, TheGateAndTheAccessLogCanBeReplaced) {
 }
 
 }  // namespace
-}  // namespace corral::api
+}  // namespace corral::api::surface_test

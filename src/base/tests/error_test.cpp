@@ -7,7 +7,7 @@
 #include "base/bug.hpp"
 #include "base/ids.hpp"
 
-namespace corral {
+namespace corral::error_test {
 namespace {
 
 Result<int> half(int number) {
@@ -71,4 +71,4 @@ TEST(Ids, AreDistinctAndHashable) {
 }
 
 }  // namespace
-}  // namespace corral
+}  // namespace corral::error_test

@@ -4,7 +4,7 @@
 
 #include <boost/json.hpp>
 
-namespace corral::json {
+namespace corral::json::json_test {
 namespace {
 
 TEST(Json, RoundTripsReadably) {
@@ -41,4 +41,4 @@ TEST(Json, QuotesHostileText) {
 }
 
 }  // namespace
-}  // namespace corral::json
+}  // namespace corral::json::json_test

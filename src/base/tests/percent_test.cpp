@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace corral {
+namespace corral::percent_test {
 namespace {
 
 TEST(Percent, EncodesAllButUnreserved) {
@@ -26,4 +26,4 @@ TEST(Percent, TwoDigitsFollow) {
 }
 
 }  // namespace
-}  // namespace corral
+}  // namespace corral::percent_test

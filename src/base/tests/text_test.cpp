@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace corral {
+namespace corral::text_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -89,4 +89,4 @@ TEST(Text, ConstantTimeEqual) {
 }
 
 }  // namespace
-}  // namespace corral
+}  // namespace corral::text_test

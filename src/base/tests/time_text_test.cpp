@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace corral {
+namespace corral::time_text_test {
 namespace {
 
 using std::chrono::seconds;
@@ -38,4 +38,4 @@ TEST(RetryAfter, AnythingElseIsNone) {
 }
 
 }  // namespace
-}  // namespace corral
+}  // namespace corral::time_text_test

@@ -9,6 +9,7 @@
 
 #include "base/text.hpp"
 #include "bindings/openai/body_fields.hpp"
+#include "bindings/openai/raw_json.hpp"
 #include "bindings/openai/rewrite.hpp"
 #include "bindings/openai/usage_scan.hpp"
 #include "inference/usage.hpp"
@@ -21,23 +22,6 @@ namespace od = simdjson::ondemand;
 Error no_inputs() { return fail(ErrorCode::invalid_argument, "the inputs cannot be joined"); }
 Error not_whole() {
   return fail(ErrorCode::upstream, "the backend did not answer with one embedding for each input");
-}
-
-simdjson::error_code raw_text(od::value value, std::string_view& raw) {
-  od::json_type type;
-  if (auto error = value.type().get(type)) return error;
-  if (type == od::json_type::object) {
-    od::object inner;
-    if (auto error = value.get_object().get(inner)) return error;
-    return inner.raw_json().get(raw);
-  }
-  if (type == od::json_type::array) {
-    od::array inner;
-    if (auto error = value.get_array().get(inner)) return error;
-    return inner.raw_json().get(raw);
-  }
-  raw = value.raw_json_token();
-  return simdjson::SUCCESS;
 }
 
 // The elements of a JSON array, as they stand there.

@@ -267,10 +267,10 @@ Result<void> check_object(const simdjson::dom::object& object, inference::Reques
   return check_required(request.operation, request, seen);
 }
 
-constexpr std::size_t kFirstCapacity = 4096;
+constexpr std::size_t kFirstDocument = 4096;
 
 // Parser and the padded copy, reused by each thread; they keep their memory up to a bound.
-struct Workspace {
+struct PeekSpace {
   simdjson::dom::parser dom;
   std::string padded;
 
@@ -290,14 +290,14 @@ Error refusal(std::string_view body) {
               "the request holds a number that does not fit into 64 bits");
 }
 
-Result<inference::Request> peek_in(Workspace& space, Operation operation, std::string_view body) {
+Result<inference::Request> peek_in(PeekSpace& space, Operation operation, std::string_view body) {
   space.padded.resize(body.size() + simdjson::SIMDJSON_PADDING);
   std::memcpy(space.padded.data(), body.data(), body.size());
   std::memset(space.padded.data() + body.size(), 0, simdjson::SIMDJSON_PADDING);
 
   // The depth is ours from the first allocation on, so that all parsers agree.
   if (space.dom.capacity() == 0 &&
-      space.dom.allocate(kFirstCapacity, json::kMaxDepth) != simdjson::SUCCESS) {
+      space.dom.allocate(kFirstDocument, json::kMaxDepth) != simdjson::SUCCESS) {
     return fail(ErrorCode::internal, "out of memory");
   }
   element root;
@@ -321,7 +321,7 @@ Result<inference::Request> peek(Operation operation, std::string_view body) {
     return fail(ErrorCode::invalid_argument, "the request body is empty")
         .hint("send a JSON object, with Content-Type: application/json");
   }
-  static thread_local Workspace space;
+  static thread_local PeekSpace space;
   auto request = peek_in(space, operation, body);
   space.shrink();
   return request;

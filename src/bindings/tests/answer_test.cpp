@@ -5,7 +5,7 @@
 
 #include "bindings/tests/played.hpp"
 
-namespace corral::bindings::openai {
+namespace corral::bindings::openai::answer_test {
 namespace {
 
 using net::testing::Loops;
@@ -174,4 +174,4 @@ TEST_F(AnswerTest, Document) {
 }
 
 }  // namespace
-}  // namespace corral::bindings::openai
+}  // namespace corral::bindings::openai::answer_test

@@ -11,7 +11,7 @@
 #include "bindings/prompt.hpp"
 #include "bindings/tests/played.hpp"
 
-namespace corral::bindings::openai {
+namespace corral::bindings::openai::binding_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -284,4 +284,4 @@ TEST(BindingSet, KnowsItsKinds) {
 }
 
 }  // namespace
-}  // namespace corral::bindings::openai
+}  // namespace corral::bindings::openai::binding_test

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <string>
 
-namespace corral::bindings::openai {
+namespace corral::bindings::openai::body_fields_test {
 namespace {
 
 constexpr std::string_view kKeys[] = {"model", "stream", "stream_options", "messages"};
@@ -67,4 +67,4 @@ TEST(BodyFields, RefusesWhatIsNoObject) {
 }
 
 }  // namespace
-}  // namespace corral::bindings::openai
+}  // namespace corral::bindings::openai::body_fields_test

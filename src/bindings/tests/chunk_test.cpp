@@ -8,7 +8,7 @@
 #include "bindings/openai/upstream_error.hpp"
 #include "bindings/openai/usage_scan.hpp"
 
-namespace corral::bindings::openai {
+namespace corral::bindings::openai::chunk_test {
 namespace {
 
 using namespace inference;
@@ -268,4 +268,4 @@ TEST(UpstreamError, LongTextsAreCutBetweenCharacters) {
 }
 
 }  // namespace
-}  // namespace corral::bindings::openai
+}  // namespace corral::bindings::openai::chunk_test

@@ -8,7 +8,7 @@
 
 #include "base/json.hpp"
 
-namespace corral::bindings::openai {
+namespace corral::bindings::openai::embedding_join_test {
 namespace {
 
 using Views = std::vector<std::string_view>;
@@ -149,4 +149,4 @@ TEST(SplitEmbeddings, GivesBackWhatWasJoined) {
 }
 
 }  // namespace
-}  // namespace corral::bindings::openai
+}  // namespace corral::bindings::openai::embedding_join_test

@@ -4,7 +4,7 @@
 
 #include "base/json.hpp"
 
-namespace corral::bindings::openai {
+namespace corral::bindings::openai::event_splitter_test {
 namespace {
 
 std::vector<std::string> events_of(const std::vector<std::string_view>& pieces, std::string* rest) {
@@ -106,4 +106,4 @@ TEST(EventData, JoinsDataLinesAlone) {
 }
 
 }  // namespace
-}  // namespace corral::bindings::openai
+}  // namespace corral::bindings::openai::event_splitter_test

@@ -4,7 +4,7 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
-namespace corral::bindings::openai {
+namespace corral::bindings::openai::peek_test {
 namespace {
 
 using inference::Operation;
@@ -276,4 +276,4 @@ TEST(Peek, ReadsNothingBehindTheBody) {
 }
 
 }  // namespace
-}  // namespace corral::bindings::openai
+}  // namespace corral::bindings::openai::peek_test

@@ -7,7 +7,7 @@
 #include "base/json.hpp"
 #include "bindings/openai/peek.hpp"
 
-namespace corral::bindings::openai {
+namespace corral::bindings::openai::rewrite_test {
 namespace {
 
 namespace bj = boost::json;
@@ -116,4 +116,4 @@ TEST(Rewrite, WhatIsNoObjectIsAnError) {
 }
 
 }  // namespace
-}  // namespace corral::bindings::openai
+}  // namespace corral::bindings::openai::rewrite_test

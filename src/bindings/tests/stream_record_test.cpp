@@ -8,7 +8,7 @@
 
 #include "base/json.hpp"
 
-namespace corral::bindings::openai {
+namespace corral::bindings::openai::stream_record_test {
 namespace {
 
 namespace bj = boost::json;
@@ -159,4 +159,4 @@ TEST(StreamRecord, AFirstEventWithTextIsNoSecondBeginning) {
 }
 
 }  // namespace
-}  // namespace corral::bindings::openai
+}  // namespace corral::bindings::openai::stream_record_test

@@ -7,7 +7,7 @@
 #include "cli/commands.hpp"
 #include "cli/tests/fakes.hpp"
 
-namespace corral::cli {
+namespace corral::cli::bench_command_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -221,4 +221,4 @@ TEST(BenchCommand, OddAnswersAreShownAsFarAsTheyGo) {
 }
 
 }  // namespace
-}  // namespace corral::cli
+}  // namespace corral::cli::bench_command_test

@@ -6,7 +6,7 @@
 #include "cli/commands.hpp"
 #include "cli/tests/fakes.hpp"
 
-namespace corral::cli {
+namespace corral::cli::catalog_command_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -166,4 +166,4 @@ TEST(CatalogCommands, ShowPutsTheVersionsIn) {
 }
 
 }  // namespace
-}  // namespace corral::cli
+}  // namespace corral::cli::catalog_command_test

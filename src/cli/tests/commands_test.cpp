@@ -8,7 +8,7 @@
 #include "base/json.hpp"
 #include "cli/tests/fakes.hpp"
 
-namespace corral::cli {
+namespace corral::cli::commands_test {
 namespace {
 
 const std::string kModels = R"({"models":[
@@ -287,4 +287,4 @@ TEST(Completion, ScriptsNameEveryCommandAndOption) {
 }
 
 }  // namespace
-}  // namespace corral::cli
+}  // namespace corral::cli::commands_test

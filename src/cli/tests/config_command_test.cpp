@@ -6,7 +6,7 @@
 #include "cli/config_source.hpp"
 #include "cli/tests/fakes.hpp"
 
-namespace corral::cli {
+namespace corral::cli::config_command_test {
 namespace {
 
 class ConfigTest : public ::testing::Test {
@@ -130,4 +130,4 @@ TEST(ConfigSources, OptionsBecomeOverrides) {
 }
 
 }  // namespace
-}  // namespace corral::cli
+}  // namespace corral::cli::config_command_test

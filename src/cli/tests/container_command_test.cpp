@@ -4,7 +4,7 @@
 #include "cli/commands.hpp"
 #include "cli/tests/fakes.hpp"
 
-namespace corral::cli {
+namespace corral::cli::container_command_test {
 namespace {
 
 constexpr const char* kContainers = R"({"error":null,"containers":[
@@ -92,4 +92,4 @@ TEST(ContainerCommand, FailuresAndInterruptionsAreTold) {
 }
 
 }  // namespace
-}  // namespace corral::cli
+}  // namespace corral::cli::container_command_test

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace corral::cli {
+namespace corral::cli::display_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -156,4 +156,4 @@ TEST(Times, InWords) {
 }
 
 }  // namespace
-}  // namespace corral::cli
+}  // namespace corral::cli::display_test

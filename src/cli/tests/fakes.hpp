@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/tests/support/source_dir.hpp"
 #include "cli/console.hpp"
 #include "cli/dispatch.hpp"
 #include "cli/server_api.hpp"
@@ -222,7 +223,7 @@ inline const std::string kDone = "data: [DONE]\n\n";
 
 // Compares with tests/golden/NAME. With CORRAL_UPDATE_GOLDEN=1 the file is written instead.
 inline void expect_golden(const std::string& name, const std::string& text) {
-  std::string path = std::string(CORRAL_SOURCE_DIR) + "/src/cli/tests/golden/" + name;
+  std::string path = test::source_file("src/cli/tests/golden/" + name);
   if (std::getenv("CORRAL_UPDATE_GOLDEN") != nullptr) std::ofstream(path) << text;
   std::ifstream file(path);
   ASSERT_TRUE(file) << path << " is missing; CORRAL_UPDATE_GOLDEN=1 writes it";

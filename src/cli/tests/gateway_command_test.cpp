@@ -8,7 +8,7 @@
 #include "cli/commands.hpp"
 #include "cli/tests/fakes.hpp"
 
-namespace corral::cli {
+namespace corral::cli::gateway_command_test {
 namespace {
 
 const std::string kGpu1 = R"({"name":"gpu1","source":"config","version":null,
@@ -310,4 +310,4 @@ TEST(CompleteGateway, NamesOfEachKind) {
 }
 
 }  // namespace
-}  // namespace corral::cli
+}  // namespace corral::cli::gateway_command_test

@@ -4,7 +4,7 @@
 
 #include "cli/tests/fakes.hpp"
 
-namespace corral::cli {
+namespace corral::cli::history_test {
 namespace {
 
 using Lines = std::vector<std::string>;
@@ -61,4 +61,4 @@ TEST(History, AFullDiskIsAnErrorThatLosesNothing) {
 }
 
 }  // namespace
-}  // namespace corral::cli
+}  // namespace corral::cli::history_test

@@ -10,7 +10,7 @@
 #include "net/http_server.hpp"
 #include "net/shard.hpp"
 
-namespace corral::cli {
+namespace corral::cli::http_wire_test {
 namespace {
 
 struct Seen {
@@ -168,4 +168,4 @@ TEST_F(HttpWireTest, AddressesThatAreNone) {
 }
 
 }  // namespace
-}  // namespace corral::cli
+}  // namespace corral::cli::http_wire_test

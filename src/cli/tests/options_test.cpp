@@ -4,7 +4,7 @@
 
 #include <map>
 
-namespace corral::cli {
+namespace corral::cli::options_test {
 namespace {
 
 using Words = std::vector<std::string>;
@@ -195,4 +195,4 @@ TEST(CommandTree, HoldsCommandsOptionsAndWhatTheyTake) {
 }
 
 }  // namespace
-}  // namespace corral::cli
+}  // namespace corral::cli::options_test

@@ -3,7 +3,7 @@
 #include "cli/commands.hpp"
 #include "cli/tests/fakes.hpp"
 
-namespace corral::cli {
+namespace corral::cli::plan_view_test {
 namespace {
 
 const std::string kHost = R"("host":{"total_bytes":3145728,"weights_bytes":1048576,
@@ -63,4 +63,4 @@ TEST(ShowPlan, AsTableAsJsonAndWhenThereIsNone) {
 }
 
 }  // namespace
-}  // namespace corral::cli
+}  // namespace corral::cli::plan_view_test

@@ -7,7 +7,7 @@
 #include "cli/commands.hpp"
 #include "cli/tests/fakes.hpp"
 
-namespace corral::cli {
+namespace corral::cli::pull_command_test {
 namespace {
 
 const std::string kBegun =
@@ -163,4 +163,4 @@ TEST(RenderPulls, ShapesThatNobodyPromisedAreSurvived) {
 }
 
 }  // namespace
-}  // namespace corral::cli
+}  // namespace corral::cli::pull_command_test

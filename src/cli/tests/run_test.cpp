@@ -7,7 +7,7 @@
 #include "cli/chat.hpp"
 #include "cli/tests/fakes.hpp"
 
-namespace corral::cli {
+namespace corral::cli::run_test {
 namespace {
 
 constexpr auto kChat = "POST /v1/chat/completions";
@@ -337,4 +337,4 @@ TEST_F(RunTest, ATalkWithAModelThatIsNotThereDoesNotBegin) {
 }
 
 }  // namespace
-}  // namespace corral::cli
+}  // namespace corral::cli::run_test

@@ -7,7 +7,7 @@
 #include "base/json.hpp"
 #include "cli/tests/fakes.hpp"
 
-namespace corral::cli {
+namespace corral::cli::server_api_test {
 namespace {
 
 class ServerApiTest : public ::testing::Test {
@@ -170,4 +170,4 @@ TEST_F(ServerApiTest, ARefusedChatIsAFailure) {
 }
 
 }  // namespace
-}  // namespace corral::cli
+}  // namespace corral::cli::server_api_test

@@ -7,7 +7,7 @@
 #include "cli/commands.hpp"
 #include "cli/tests/fakes.hpp"
 
-namespace corral::cli {
+namespace corral::cli::source_command_test {
 namespace {
 
 constexpr const char* kSync = "POST /admin/v1/sync";
@@ -139,4 +139,4 @@ TEST(RecommendCommand, SaysWhatWouldFit) {
 }
 
 }  // namespace
-}  // namespace corral::cli
+}  // namespace corral::cli::source_command_test

@@ -5,9 +5,10 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/tests/support/source_dir.hpp"
 #include "config/config.hpp"
 
-namespace corral::config {
+namespace corral::config::cases_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -21,7 +22,7 @@ std::string content(const fs::path& path) {
 
 TEST(ConfigCases, AnswerAsWritten) {
   int cases = 0;
-  for (const auto& entry : fs::directory_iterator(CORRAL_SOURCE_DIR "/src/config/tests/cases")) {
+  for (const auto& entry : fs::directory_iterator(test::source_file("src/config/tests/cases"))) {
     if (entry.path().extension() == ".txt") continue;
     ++cases;
     SCOPED_TRACE(entry.path().filename());
@@ -35,4 +36,4 @@ TEST(ConfigCases, AnswerAsWritten) {
 }
 
 }  // namespace
-}  // namespace corral::config
+}  // namespace corral::config::cases_test

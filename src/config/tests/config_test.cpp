@@ -9,7 +9,7 @@
 #include "base/text.hpp"
 #include "config/properties.hpp"
 
-namespace corral::config {
+namespace corral::config::config_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -396,4 +396,4 @@ TEST(ConfigValidate, KnowsGoodAndBadAddressesOfEndpoints) {
 }
 
 }  // namespace
-}  // namespace corral::config
+}  // namespace corral::config::config_test

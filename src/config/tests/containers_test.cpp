@@ -1,5 +1,6 @@
 // What must hold of containers, and the endpoints that they are.
 #include "config/containers.hpp"
+#include "base/tests/support/source_dir.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +9,7 @@
 
 #include "config/config.hpp"
 
-namespace corral::config {
+namespace corral::config::containers_test {
 namespace {
 
 Result<Loaded> loaded(const std::string& text) {
@@ -126,7 +127,7 @@ TEST(Containers, AreEndpointsThatRoutesMayName) {
 }
 
 TEST(Containers, TheExampleOfTheDocsIsRight) {
-  std::ifstream file(CORRAL_SOURCE_DIR "/docs/examples/local-stack.yaml");
+  std::ifstream file(test::source_file("docs/examples/local-stack.yaml"));
   std::ostringstream text;
   text << file.rdbuf();
   auto found = loaded(text.str());
@@ -138,4 +139,4 @@ TEST(Containers, TheExampleOfTheDocsIsRight) {
 }
 
 }  // namespace
-}  // namespace corral::config
+}  // namespace corral::config::containers_test

@@ -8,12 +8,13 @@
 #include <sstream>
 
 #include "base/json.hpp"
+#include "base/tests/support/source_dir.hpp"
 #include "base/text.hpp"
 #include "config/config.hpp"
 #include "config/name_index.hpp"
 #include "config/properties.hpp"
 
-namespace corral::config {
+namespace corral::config::routes_test {
 namespace {
 
 constexpr const char* kFull = R"(
@@ -156,7 +157,7 @@ TEST(Routes, StandInTheSchemaTheDocsAndTheExample) {
 }
 
 TEST(Routes, TheExampleOfTheDocsIsRight) {
-  std::ifstream file(CORRAL_SOURCE_DIR "/docs/examples/routes.yaml");
+  std::ifstream file(test::source_file("docs/examples/routes.yaml"));
   std::ostringstream text;
   text << file.rdbuf();
   EXPECT_EQ(good(text.str()).routes.size(), 2u);
@@ -319,4 +320,4 @@ TEST(Priorities, AreReadWithoutCase) {
 }
 
 }  // namespace
-}  // namespace corral::config
+}  // namespace corral::config::routes_test

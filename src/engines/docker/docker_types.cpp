@@ -64,7 +64,7 @@ Labels labels_in(const bj::value* from) {
 }
 
 // A message of the engine on one line, cut where it goes on for ever.
-std::string one_line(std::string message) {
+std::string short_message(std::string message) {
   std::ranges::replace(message, '\n', ' ');
   std::ranges::replace(message, '\r', ' ');
   if (message.size() > kLongestMessage) {
@@ -174,7 +174,7 @@ Result<ContainerDetails> parse_container(std::string_view body) {
   details.running = flag(state, "Running");
   details.out_of_memory = flag(state, "OOMKilled");
   details.exit_code = static_cast<int>(std::clamp(number(state, "ExitCode"), -255.0, 255.0));
-  details.error = one_line(text(state, "Error"));
+  details.error = short_message(text(state, "Error"));
   details.labels = labels_in(member(&*document, "Config"));
   details.host_ports = ports_in(*document);
   return details;
@@ -218,7 +218,7 @@ Result<std::string> parse_created(std::string_view body) {
 
 std::string error_message(std::string_view body) {
   auto document = json::parse(body);
-  return document ? one_line(text(&*document, "message")) : std::string();
+  return document ? short_message(text(&*document, "message")) : std::string();
 }
 
 ImageReference parse_image(std::string_view reference) {
@@ -243,7 +243,7 @@ Result<void> PullMeter::take(std::string_view line) {
   std::string error = text(member(&*document, "errorDetail"), "message");
   if (error.empty()) error = text(&*document, "error");
   if (!error.empty()) {
-    error = one_line(std::move(error));
+    error = short_message(std::move(error));
     std::string lower = to_lower(error);
     bool missing = lower.find("not found") != std::string::npos ||
                    lower.find("manifest unknown") != std::string::npos ||
@@ -254,7 +254,7 @@ Result<void> PullMeter::take(std::string_view line) {
             "check its name, and that this machine reaches the registry; docker login for a "
             "private one");
   }
-  std::string status = one_line(text(&*document, "status"));
+  std::string status = short_message(text(&*document, "status"));
   if (!status.empty()) status_ = status;
   std::string id = text(&*document, "id");
   if (id.empty()) return {};

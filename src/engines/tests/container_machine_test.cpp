@@ -5,7 +5,7 @@
 
 #include <string>
 
-namespace corral::engines {
+namespace corral::engines::container_machine_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -350,4 +350,4 @@ TEST_F(ContainerMachineTest, EveryStateHasAName) {
 }
 
 }  // namespace
-}  // namespace corral::engines
+}  // namespace corral::engines::container_machine_test

@@ -7,7 +7,7 @@
 #include "engines/tests/fake_docker.hpp"
 #include "engines/tests/instance_fixture.hpp"
 
-namespace corral::engines::docker {
+namespace corral::engines::docker::containers_test {
 namespace {
 
 class ContainersTest : public testing::Test {
@@ -374,4 +374,4 @@ CONTAINERS_TEST(ClientSaysWhatKeepsItOut) {
 }
 
 }  // namespace
-}  // namespace corral::engines::docker
+}  // namespace corral::engines::docker::containers_test

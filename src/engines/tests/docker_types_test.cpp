@@ -11,7 +11,7 @@
 #include "engines/docker/container_spec.hpp"
 #include "engines/docker/docker_streams.hpp"
 
-namespace corral::engines::docker {
+namespace corral::engines::docker::docker_types_test {
 namespace {
 
 TEST(DockerVersion, IsParsedAndAgreedOn) {
@@ -293,4 +293,4 @@ TEST(ContainerJudge, SaysWhyItEndedAndWhetherToTryAgain) {
 }
 
 }  // namespace
-}  // namespace corral::engines::docker
+}  // namespace corral::engines::docker::docker_types_test

@@ -11,7 +11,7 @@
 #include "net/task.hpp"
 #include "sys/tests/temp_folder.hpp"
 
-namespace corral::engines {
+namespace corral::engines::engine_devices_test {
 namespace {
 
 constexpr std::uint64_t kMiB = 1ull << 20;
@@ -109,4 +109,4 @@ TEST_F(AskEngine, ThatHangsIsKilled) {
 }
 
 }  // namespace
-}  // namespace corral::engines
+}  // namespace corral::engines::engine_devices_test

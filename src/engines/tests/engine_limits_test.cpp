@@ -4,7 +4,7 @@
 #include "engines/core/engine_log.hpp"
 #include "engines/tests/instance_fixture.hpp"
 
-namespace corral::engines {
+namespace corral::engines::engine_limits_test {
 namespace {
 
 constexpr std::uint64_t kMiB = 1ull << 20;
@@ -136,4 +136,4 @@ INSTANCE_TEST(WhatTheKernelEndedIsToldFromWhatCrashed) {
 }
 
 }  // namespace
-}  // namespace corral::engines
+}  // namespace corral::engines::engine_limits_test

@@ -4,7 +4,7 @@
 
 #include "sys/clock.hpp"
 
-namespace corral::engines {
+namespace corral::engines::engine_log_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -178,4 +178,4 @@ TEST(Diagnosis, SignalsAreCrashesWhateverTheLogSays) {
 }
 
 }  // namespace
-}  // namespace corral::engines
+}  // namespace corral::engines::engine_log_test

@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "base/tests/support/source_dir.hpp"
 #include "engines/instance.hpp"
 #include "net/one_shot.hpp"
 #include "sys/tests/temp_folder.hpp"
@@ -69,7 +70,7 @@ class InstanceTest : public testing::Test {
     spec_.model_file = folder_ / "model.gguf";
     spec_.context = 256;
     spec_.slots = 2;
-    spec_.settings.path = CORRAL_SOURCE_DIR "/src/engines/tests/fake_llama_server.py";
+    spec_.settings.path = test::source_file("src/engines/tests/fake_llama_server.py");
     spec_.settings.start_timeout = 30s;
     spec_.settings.stop_timeout = 10s;
     spec_.settings.restart_backoff = 20ms;

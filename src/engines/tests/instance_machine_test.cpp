@@ -12,7 +12,7 @@
 
 #include "sys/clock.hpp"
 
-namespace corral::engines {
+namespace corral::engines::instance_machine_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -515,4 +515,4 @@ TEST_F(InstanceMachineTest, RulesHoldForAnyOrderOfEvents) {
 }
 
 }  // namespace
-}  // namespace corral::engines
+}  // namespace corral::engines::instance_machine_test

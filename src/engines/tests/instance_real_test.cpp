@@ -1,8 +1,9 @@
 // An instance over the real engine on the bundled model, where both are there.
+#include "base/tests/support/source_dir.hpp"
 #include "engines/tests/instance_fixture.hpp"
 #include "net/http_client.hpp"
 
-namespace corral::engines {
+namespace corral::engines::instance_real_test {
 namespace {
 
 // The real engine on the bundled model, where both are there (after scripts/build-engine).
@@ -27,7 +28,7 @@ class RealInstanceTest : public InstanceTest {
     auto folders = sys::user_folders();
     auto engine = folders ? find_llama_server(*files_, {}, folders->cache)
                           : Result<sys::Path>(fail(ErrorCode::not_found, "no folders"));
-    sys::Path model = CORRAL_SOURCE_DIR "/models/corral-tiny.gguf";
+    sys::Path model = test::source_file("models/corral-tiny.gguf");
     ASSERT_TRUE(engine) << engine.error().describe() << "; scripts/build-engine builds it";
     ASSERT_TRUE(std::filesystem::exists(model)) << model;
     spec_.settings.path = engine->string();
@@ -109,4 +110,4 @@ net::Task<void> refuses_argument(InstanceTest& t) {
 TEST_F(RealInstanceTest, SaysThatAnArgumentIsUnknown) { play(&refuses_argument); }
 
 }  // namespace
-}  // namespace corral::engines
+}  // namespace corral::engines::instance_real_test

@@ -2,7 +2,7 @@
 #include "engines/core/engine_log.hpp"
 #include "engines/tests/instance_fixture.hpp"
 
-namespace corral::engines {
+namespace corral::engines::instance_start_test {
 namespace {
 
 INSTANCE_TEST(OutputIsBounded) {
@@ -102,4 +102,4 @@ INSTANCE_TEST(ARefusedSpawnIsTriedAgain) {
 }
 
 }  // namespace
-}  // namespace corral::engines
+}  // namespace corral::engines::instance_start_test

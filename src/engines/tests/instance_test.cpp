@@ -1,10 +1,11 @@
 // The life of an instance over a fake engine that misbehaves on demand: started, crashed, stopped.
 // What keeps it from starting: instance_start_test.cpp; the real engine: instance_real_test.cpp.
 #include "engines/instance.hpp"
+#include "base/tests/support/source_dir.hpp"
 
 #include "engines/tests/instance_fixture.hpp"
 
-namespace corral::engines {
+namespace corral::engines::instance_test {
 namespace {
 
 INSTANCE_TEST(BecomesReadyAndStops) {
@@ -202,7 +203,7 @@ class Impostor {
  public:
   explicit Impostor(std::uint16_t port) {
     child_ = sys::real_processes()
-                 ->spawn({.program = CORRAL_SOURCE_DIR "/src/engines/tests/fake_llama_server.py",
+                 ->spawn({.program = test::source_file("src/engines/tests/fake_llama_server.py"),
                           .arguments = {"--port", std::to_string(port)}})
                  .value();
   }
@@ -243,4 +244,4 @@ INSTANCE_TEST(ListenersMayStopAndStart) {
 }
 
 }  // namespace
-}  // namespace corral::engines
+}  // namespace corral::engines::instance_test

@@ -12,7 +12,7 @@
 #include "sys/process.hpp"
 #include "sys/tests/temp_folder.hpp"
 
-namespace corral::engines {
+namespace corral::engines::llama_server_test {
 namespace {
 
 InstanceSpec spec() {
@@ -269,4 +269,4 @@ TEST_F(FindLlamaServerTest, AWrongConfiguredPathIsNotPaperedOver) {
 }
 
 }  // namespace
-}  // namespace corral::engines
+}  // namespace corral::engines::llama_server_test

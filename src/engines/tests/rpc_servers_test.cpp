@@ -3,7 +3,7 @@
 #include "engines/tests/instance_fixture.hpp"
 #include "sys/ports.hpp"
 
-namespace corral::engines {
+namespace corral::engines::rpc_servers_test {
 namespace {
 
 TEST(RpcServers, AddressesAreHostAndPort) {
@@ -72,4 +72,4 @@ INSTANCE_TEST(WithItsRpcServersThereItStarts) {
 }
 
 }  // namespace
-}  // namespace corral::engines
+}  // namespace corral::engines::rpc_servers_test

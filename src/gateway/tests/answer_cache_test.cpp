@@ -5,7 +5,7 @@
 #include <deque>
 #include <random>
 
-namespace corral::gateway {
+namespace corral::gateway::answer_cache_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -251,4 +251,4 @@ TEST(AnswerCacheProperty, BehavesAsAPlainModelDoes) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::answer_cache_test

@@ -7,7 +7,7 @@
 #include "gateway/answer_key.hpp"
 #include "net/tests/test_support.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::answer_store_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -386,4 +386,4 @@ TEST_F(AnswerStoreTest, ACrowdOnAllShardsGetsWholeAnswersOnly) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::answer_store_test

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace corral::gateway {
+namespace corral::gateway::balancer_test {
 namespace {
 
 std::vector<Member> members_of(std::vector<std::uint32_t> weights) {
@@ -392,4 +392,4 @@ TEST(Balancer, TheLeastBusyOfTheDrainedIsTheLastResort) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::balancer_test

@@ -6,7 +6,7 @@
 #include <set>
 #include <vector>
 
-namespace corral::gateway {
+namespace corral::gateway::breaker_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -496,4 +496,4 @@ TEST(BreakerProperty, AnyOrderOfEvents) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::breaker_test

@@ -8,7 +8,7 @@
 
 #include "gateway/tests/dispatcher_fixture.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::dispatcher_test {
 namespace {
 
 TEST_F(DispatcherTest, OpensACallAndHoldsItsPlace) {
@@ -147,4 +147,4 @@ TEST_F(DispatcherTest, PromptsGoWhereTheirBeginningWasServed) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::dispatcher_test

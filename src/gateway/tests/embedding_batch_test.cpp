@@ -6,7 +6,7 @@
 #include <map>
 #include <random>
 
-namespace corral::gateway {
+namespace corral::gateway::embedding_batch_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -238,4 +238,4 @@ TEST(EmbeddingBatchProperty, HoldsWhateverHappens) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::embedding_batch_test

@@ -4,7 +4,7 @@
 
 #include "gateway/tests/gateway_fixture.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::endpoint_registry_test {
 namespace {
 
 constexpr const char* kQuiet = R"(
@@ -282,4 +282,4 @@ TEST_F(RegistryTest, ChangesOfBreakersAreHeardOfAfterItsEndByNobody) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::endpoint_registry_test

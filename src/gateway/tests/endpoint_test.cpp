@@ -7,7 +7,7 @@
 #include "gateway/placement.hpp"
 #include "gateway/tests/fakes.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::endpoint_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -205,4 +205,4 @@ TEST_F(PlacementTest, TrialsAreGivenBackWithoutAReport) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::endpoint_test

@@ -3,7 +3,7 @@
 
 #include "gateway/tests/dispatcher_fixture.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::failover_test {
 namespace {
 
 using FailoverTest = DispatcherTest;
@@ -389,4 +389,4 @@ gateway: {health: {probe_interval: 0}}
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::failover_test

@@ -7,7 +7,7 @@
 
 #include "gateway/core/fair_queue.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::fair_queue_property_test {
 namespace {
 
 using Outcome = FairQueue::Outcome;
@@ -111,4 +111,4 @@ TEST(FairQueue, ManyPassingPrincipalsAreForgotten) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::fair_queue_property_test

@@ -9,7 +9,7 @@
 #include <set>
 #include <vector>
 
-namespace corral::gateway {
+namespace corral::gateway::fair_queue_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -417,4 +417,4 @@ TEST(FairQueue, PrioritiesCountInPlaces) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::fair_queue_test

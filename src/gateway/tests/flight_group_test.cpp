@@ -5,7 +5,7 @@
 #include <map>
 #include <random>
 
-namespace corral::gateway {
+namespace corral::gateway::flight_group_test {
 
 namespace {
 
@@ -372,4 +372,4 @@ TEST(FlightGroupProperty, ReadersGetWhatTheMakerSaidAndNothingElse) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::flight_group_test

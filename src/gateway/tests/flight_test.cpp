@@ -5,7 +5,7 @@
 
 #include "gateway/tests/gateway_fixture.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::flight_test {
 namespace {
 
 constexpr const char* kOnePlace = R"(
@@ -426,4 +426,4 @@ gateway: {health: {probe_interval: 0}}
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::flight_test

@@ -4,7 +4,7 @@
 
 #include "gateway/tests/gateway_fixture.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::gateway_metrics_test {
 namespace {
 
 constexpr const char* kOne = R"(
@@ -113,4 +113,4 @@ TEST_F(GatewayMetricsTest, AHalfOpenBreakerIsInBetween) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::gateway_metrics_test

@@ -5,7 +5,7 @@
 #include <random>
 #include <set>
 
-namespace corral::gateway {
+namespace corral::gateway::health_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -451,4 +451,4 @@ TEST(HealthProperty, AnyOrderOfEvents) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::health_test

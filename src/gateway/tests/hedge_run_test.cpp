@@ -4,7 +4,7 @@
 
 #include "gateway/tests/gateway_fixture.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::hedge_run_test {
 namespace {
 
 class HedgeTest : public GatewayTest {
@@ -138,4 +138,4 @@ TEST_F(HedgeTest, TheClientMayLeaveBoth) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::hedge_run_test

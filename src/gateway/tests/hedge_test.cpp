@@ -5,7 +5,7 @@
 #include <array>
 #include <random>
 
-namespace corral::gateway {
+namespace corral::gateway::hedge_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -192,4 +192,4 @@ TEST(HedgeRaceProperty, NeverTwoWinnersAndEveryLoserIsCancelled) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::hedge_test

@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-namespace corral::gateway {
+namespace corral::gateway::latency_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -125,4 +125,4 @@ TEST(LatencyQuantile, ExtremesFallIntoTheOuterBuckets) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::latency_test

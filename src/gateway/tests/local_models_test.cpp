@@ -4,7 +4,7 @@
 #include "gateway/dispatcher.hpp"
 #include "gateway/tests/gateway_fixture.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::local_models_test {
 namespace {
 
 class LocalModelTest : public GatewayTest {
@@ -180,4 +180,4 @@ TEST_F(LocalModelTest, TheClientMayLeaveWhileItLoads) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::local_models_test

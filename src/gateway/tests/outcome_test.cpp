@@ -5,7 +5,7 @@
 #include <array>
 #include <set>
 
-namespace corral::gateway {
+namespace corral::gateway::outcome_test {
 namespace {
 
 constexpr std::array kAll{Outcome::success,      Outcome::connect_error, Outcome::timeout,
@@ -107,4 +107,4 @@ TEST(Outcome, TheMoreMeaningfulOfTwo) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::outcome_test

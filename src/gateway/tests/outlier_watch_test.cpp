@@ -4,7 +4,7 @@
 
 #include "gateway/tests/gateway_fixture.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::outlier_watch_test {
 namespace {
 
 class OutlierWatchTest : public GatewayTest {
@@ -87,4 +87,4 @@ TEST_F(OutlierWatchTest, WithoutChecksNothingIsEjected) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::outlier_watch_test

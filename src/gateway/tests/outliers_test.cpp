@@ -6,7 +6,7 @@
 #include <random>
 #include <set>
 
-namespace corral::gateway {
+namespace corral::gateway::outliers_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -103,4 +103,4 @@ TEST(OutliersProperty, HalfOfTheGroupAlwaysStays) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::outliers_test

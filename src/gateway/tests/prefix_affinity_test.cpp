@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace corral::gateway {
+namespace corral::gateway::prefix_affinity_test {
 namespace {
 
 std::string text_of(std::uint64_t seed, std::size_t size) {
@@ -217,4 +217,4 @@ TEST(PrefixAffinity, StaysSmallWhenFull) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::prefix_affinity_test

@@ -5,7 +5,7 @@
 #include "gateway/tests/fakes.hpp"
 #include "net/tests/test_support.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::prepare_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -113,4 +113,4 @@ TEST_F(PrepareTest, FailuresBeforeTheTokenAreErrors) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::prepare_test

@@ -8,7 +8,7 @@
 #include "net/tests/test_support.hpp"
 #include "store/tests/redis_server.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::redis_answers_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -213,4 +213,4 @@ TEST_F(RedisAnswersTest, TheStoreFindsWhatAnotherProcessKept) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::redis_answers_test

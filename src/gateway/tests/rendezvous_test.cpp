@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-namespace corral::gateway {
+namespace corral::gateway::rendezvous_test {
 namespace {
 
 Rendezvous members(std::size_t count, std::uint32_t weights) {
@@ -107,4 +107,4 @@ TEST(Rendezvous, AsksLittleMoreThanItMustWhenFewAreUsable) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::rendezvous_test

@@ -6,7 +6,7 @@
 #include <random>
 #include <set>
 
-namespace corral::gateway {
+namespace corral::gateway::retry_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -183,4 +183,4 @@ TEST(LoadBudgetProperty, NeverMoreThanThePartAndTheFloorInAnyWindow) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::retry_test

@@ -10,7 +10,7 @@
 #include "store/migrations.hpp"
 #include "sys/tests/temp_folder.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::route_control_test {
 namespace {
 
 constexpr const char* kConfig = R"(
@@ -489,4 +489,4 @@ gateway: {health: {probe_interval: 0}, queue_timeout: 20ms}
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::route_control_test

@@ -8,7 +8,7 @@
 #include "gateway/waiting_room.hpp"
 #include "net/tests/test_support.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::route_queue_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -200,4 +200,4 @@ TEST_F(RouteQueueTest, TheRoomAsksThoseWhoWait) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::route_queue_test

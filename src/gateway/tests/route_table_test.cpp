@@ -5,7 +5,7 @@
 
 #include "config/config.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::route_table_test {
 namespace {
 
 using config::EndpointSettings;
@@ -275,4 +275,4 @@ routes:
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::route_table_test

@@ -5,7 +5,7 @@
 
 #include "gateway/tests/gateway_fixture.hpp"
 
-namespace corral::gateway {
+namespace corral::gateway::routing_test {
 namespace {
 
 class RoutingTest : public GatewayTest {
@@ -155,4 +155,4 @@ TEST(RouteStates, KnowHowLongAnswersTake) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::routing_test

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace corral::gateway {
+namespace corral::gateway::slots_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -66,4 +66,4 @@ TEST(Slots, ClosesOnlyWhenIdleForLongEnough) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::slots_test

@@ -5,7 +5,7 @@
 #include <thread>
 #include <vector>
 
-namespace corral::gateway {
+namespace corral::gateway::target_state_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -162,4 +162,4 @@ TEST(TargetStates, AreUsedByManyThreads) {
 }
 
 }  // namespace
-}  // namespace corral::gateway
+}  // namespace corral::gateway::target_state_test

@@ -3,7 +3,7 @@
 #include "inference/event.hpp"
 #include "inference/request.hpp"
 
-namespace corral::inference {
+namespace corral::inference::names_test {
 namespace {
 
 // These words are on the wire and in metrics.
@@ -18,4 +18,4 @@ TEST(Names, OfOperationsAndFinishReasons) {
 }
 
 }  // namespace
-}  // namespace corral::inference
+}  // namespace corral::inference::names_test

@@ -10,7 +10,7 @@
 namespace corral::models {
 namespace {
 
-bool is_hex(std::string_view text) {
+bool is_commit_text(std::string_view text) {
   return std::ranges::all_of(text, [](char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
   });
@@ -23,7 +23,7 @@ bool is_fixed_origin(std::string_view origin) {
   auto at = origin.rfind('@');
   if (at == std::string_view::npos) return false;
   auto revision = origin.substr(at + 1);
-  return revision.size() == 40 && is_hex(revision);  // a commit; branches and tags may move
+  return revision.size() == 40 && is_commit_text(revision);  // a commit; branches and tags may move
 }
 
 bool Prefetch::quiet(const PrefetchView& view, sys::Wall now) {

@@ -17,7 +17,7 @@ namespace bj = boost::json;
 
 constexpr std::uint64_t kLongestPage = 32u << 20;  // some repositories have thousands of files
 
-bool is_name(std::string_view text) {
+bool is_repository_name(std::string_view text) {
   return !text.empty() && text.size() <= 96 && text.front() != '.' && text.front() != '-' &&
          !text.contains("..") && std::ranges::all_of(text, [](char c) {
            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -272,7 +272,7 @@ Result<HubReference> parse_hub_reference(std::string_view text) {
   auto rest = std::min(text.find_first_of("/:", slash + 1), text.size());
   auto owner = text.substr(0, slash);
   auto repo = text.substr(slash + 1, rest - slash - 1);
-  if (!is_name(owner) || !is_name(repo)) return bad_reference();
+  if (!is_repository_name(owner) || !is_repository_name(repo)) return bad_reference();
   reference.repository = fmt::format("{}/{}", owner, repo);
   if (rest < text.size()) {
     reference.wanted = text.substr(rest + 1);

@@ -18,7 +18,7 @@ constexpr std::uint64_t kLongestManifest = 4u << 20;
 constexpr std::string_view kManifestType = "application/vnd.docker.distribution.manifest.v2+json";
 constexpr std::string_view kLayerPrefix = "application/vnd.ollama.image.";
 
-bool is_name(std::string_view text) {
+bool is_library_name(std::string_view text) {
   return !text.empty() && text.size() <= 80 && text.front() != '.' && text.front() != '-' &&
          std::ranges::all_of(text, [](char c) {
            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -191,7 +191,8 @@ Result<RegistryReference> parse_registry_reference(std::string_view text) {
   auto colon = text.find(':');
   if (colon != std::string_view::npos) reference.tag = text.substr(colon + 1);
   reference.name = text.substr(0, colon);
-  if (!is_name(reference.owner) || !is_name(reference.name) || !is_name(reference.tag)) {
+  if (!is_library_name(reference.owner) || !is_library_name(reference.name) ||
+      !is_library_name(reference.tag)) {
     return fail(ErrorCode::invalid_argument, "that names no model of an Ollama library")
         .hint(
             "say NAME, NAME:TAG or OWNER/NAME:TAG, as in llama3.2:3b; other sources: hf:OWNER/"

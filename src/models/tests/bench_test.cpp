@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace corral::models {
+namespace corral::models::bench_test {
 namespace {
 
 using Seconds = BenchCourse::Seconds;
@@ -132,4 +132,4 @@ TEST(BenchCourse, NoCasesNoRounds) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::bench_test

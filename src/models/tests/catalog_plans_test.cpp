@@ -4,7 +4,7 @@
 #include "models/tests/catalog_fixture.hpp"
 #include "models/usage_history.hpp"
 
-namespace corral::models {
+namespace corral::models::catalog_plans_test {
 namespace {
 
 class CatalogPlans : public CatalogTest {
@@ -84,4 +84,4 @@ TEST_P(CatalogPlans, SingleRowsAreFoundByTheirKeys) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::catalog_plans_test

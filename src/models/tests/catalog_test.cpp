@@ -8,7 +8,7 @@
 
 #include "models/tests/catalog_fixture.hpp"
 
-namespace corral::models {
+namespace corral::models::catalog_test {
 namespace {
 
 using std::chrono::hours;
@@ -361,4 +361,4 @@ TEST(Roles, AreReadAsTheyAreWritten) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::catalog_test

@@ -3,7 +3,7 @@
 
 #include "models/tests/fetch_fixture.hpp"
 
-namespace corral::models {
+namespace corral::models::download_test {
 namespace {
 
 class DownloadTest : public FetchTest {};
@@ -287,4 +287,4 @@ TEST_F(DownloadTest, NoNameLeadsOutOfTheFolder) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::download_test

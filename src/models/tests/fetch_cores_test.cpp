@@ -8,7 +8,7 @@
 #include "models/core/throttle.hpp"
 #include "models/core/transfer_rate.hpp"
 
-namespace corral::models {
+namespace corral::models::fetch_cores_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -275,4 +275,4 @@ TEST(TransferRate, IsThatOfTheLastSeconds) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::fetch_cores_test

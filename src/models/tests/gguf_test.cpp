@@ -11,7 +11,7 @@
 #include "models/tests/gguf_writer.hpp"
 #include "models/tests/memory_files.hpp"
 
-namespace corral::models {
+namespace corral::models::gguf_test {
 namespace {
 
 constexpr std::uint64_t kHuge = std::numeric_limits<std::uint64_t>::max();
@@ -473,4 +473,4 @@ TEST(Gguf, TextFromAFileIsMadePrintable) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::gguf_test

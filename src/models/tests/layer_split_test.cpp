@@ -6,7 +6,7 @@
 
 #include "models/core/plan.hpp"
 
-namespace corral::models {
+namespace corral::models::layer_split_test {
 namespace {
 
 constexpr std::uint64_t kMiB = 1ull << 20;
@@ -219,4 +219,4 @@ TEST(SpreadPlanProperty, NothingIsOverdrawn) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::layer_split_test

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-namespace corral::models {
+namespace corral::models::memory_estimate_test {
 namespace {
 
 constexpr double kMiB = 1024.0 * 1024.0;
@@ -263,4 +263,4 @@ TEST(MemoryEstimate, CacheTypesHaveTheEnginesNames) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::memory_estimate_test

@@ -10,7 +10,7 @@
 #include "models/tests/gguf_writer.hpp"
 #include "models/tests/memory_files.hpp"
 
-namespace corral::models {
+namespace corral::models::model_folder_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -332,4 +332,4 @@ TEST(ModelFolderOnDisk, FindsModelsAndFollowsLinks) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::model_folder_test

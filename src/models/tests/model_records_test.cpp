@@ -10,7 +10,7 @@
 #include "models/tests/catalog_fixture.hpp"
 #include "models/usage_history.hpp"
 
-namespace corral::models {
+namespace corral::models::model_records_test {
 namespace {
 
 using std::chrono::hours;
@@ -339,4 +339,4 @@ TEST(MetadataJson, OtherTextsAreNotTaken) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::model_records_test

@@ -8,7 +8,7 @@
 
 #include "models/core/smaller_model.hpp"
 
-namespace corral::models {
+namespace corral::models::plan_test {
 namespace {
 
 constexpr std::uint64_t kMiB = 1ull << 20;
@@ -417,4 +417,4 @@ TEST(SmallerModel, KnowsQuantizations) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::plan_test

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace corral::models {
+namespace corral::models::prefetch_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -112,4 +112,4 @@ TEST(NewerVerdict, OnlyOtherBytesAndWithRoomToSpare) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::prefetch_test

@@ -6,7 +6,7 @@
 #include "models/usage_history.hpp"
 #include "store/migrations.hpp"
 
-namespace corral::models {
+namespace corral::models::prefetcher_test {
 namespace {
 
 class PrefetcherTest : public FetchTest {
@@ -174,4 +174,4 @@ TEST_F(PrefetcherTest, SourcesAreSeenAndSearched) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::prefetcher_test

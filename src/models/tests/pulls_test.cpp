@@ -3,7 +3,7 @@
 
 #include "models/tests/fetch_fixture.hpp"
 
-namespace corral::models {
+namespace corral::models::pulls_test {
 namespace {
 
 class PullsTest : public FetchTest {
@@ -256,4 +256,4 @@ TEST_F(PullsTest, SearchAndPlan) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::pulls_test

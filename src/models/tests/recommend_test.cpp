@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-namespace corral::models {
+namespace corral::models::recommend_test {
 namespace {
 
 constexpr std::uint64_t kGiB = 1ull << 30;
@@ -119,4 +119,4 @@ TEST(Recommend, NothingKnownButTheBytes) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::recommend_test

@@ -11,7 +11,7 @@
 #include "models/sources/sources.hpp"
 #include "models/tests/fetch_fixture.hpp"
 
-namespace corral::models {
+namespace corral::models::sharing_test {
 namespace {
 
 TEST(FolderEntries, AreTakenApart) {
@@ -245,4 +245,4 @@ TEST_F(FolderTest, SourcesAreKnownByName) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::sharing_test

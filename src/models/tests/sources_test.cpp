@@ -8,7 +8,7 @@
 #include "models/sources/sources.hpp"
 #include "models/web.hpp"
 
-namespace corral::models {
+namespace corral::models::sources_test {
 namespace {
 
 using Paths = std::vector<std::string>;
@@ -287,4 +287,4 @@ TEST(FileNames, TricksAreRefused) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::sources_test

@@ -5,7 +5,7 @@
 #include "models/tests/gguf_writer.hpp"
 #include "models/tests/memory_files.hpp"
 
-namespace corral::models {
+namespace corral::models::split_test {
 namespace {
 
 TEST(SplitName, IsReadAndWritten) {
@@ -95,4 +95,4 @@ TEST_F(SplitFiles, APartAloneSaysThatItsSiblingsAreMissing) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::split_test

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace corral::models {
+namespace corral::models::sync_plan_test {
 namespace {
 
 std::string digest(char of) { return "sha256:" + std::string(64, of); }
@@ -122,4 +122,4 @@ TEST(SyncPlan, OfTwoWithOneNameTheFirstCounts) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::sync_plan_test

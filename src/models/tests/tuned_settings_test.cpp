@@ -8,7 +8,7 @@
 #include "base/json.hpp"
 #include "models/tests/catalog_fixture.hpp"
 
-namespace corral::models {
+namespace corral::models::tuned_settings_test {
 namespace {
 
 EngineChoice some_choice() {
@@ -136,4 +136,4 @@ TEST(FileMark, TellsFilesApart) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::tuned_settings_test

@@ -7,7 +7,7 @@
 #include <functional>
 #include <random>
 
-namespace corral::models {
+namespace corral::models::tuning_test {
 namespace {
 
 using Seconds = Tuner::Seconds;
@@ -336,4 +336,4 @@ TEST(EngineChoices, MergeAndSayWhatTheyAre) {
 }
 
 }  // namespace
-}  // namespace corral::models
+}  // namespace corral::models::tuning_test

@@ -4,7 +4,7 @@
 #include "net/shard.hpp"
 #include "test_support.hpp"
 
-namespace corral::net {
+namespace corral::net::call_on_test {
 namespace {
 
 using namespace testing;
@@ -130,4 +130,4 @@ TEST(RunOn, ManyCallsCross) {
 }
 
 }  // namespace
-}  // namespace corral::net
+}  // namespace corral::net::call_on_test

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace corral::net {
+namespace corral::net::compression_test {
 namespace {
 
 constexpr Coding kAll[] = {Coding::identity, Coding::gzip, Coding::brotli, Coding::zstd};
@@ -122,4 +122,4 @@ TEST(Compression, NamesItsTokens) {
 }
 
 }  // namespace
-}  // namespace corral::net
+}  // namespace corral::net::compression_test

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace corral::net {
+namespace corral::net::headers_test {
 namespace {
 
 TEST(Headers, KeepsOrderAndComparesWithoutCase) {
@@ -67,4 +67,4 @@ TEST(Headers, ClearKeepsNothingButMemory) {
 }
 
 }  // namespace
-}  // namespace corral::net
+}  // namespace corral::net::headers_test

@@ -6,7 +6,7 @@
 
 #include "http_client_fixture.hpp"
 
-namespace corral::net {
+namespace corral::net::http_client_failure_test {
 namespace {
 
 using namespace testing;
@@ -241,4 +241,4 @@ TEST(HttpTargets, AreParsed) {
 }
 
 }  // namespace
-}  // namespace corral::net
+}  // namespace corral::net::http_client_failure_test

@@ -6,7 +6,7 @@
 
 #include "http_client_fixture.hpp"
 
-namespace corral::net {
+namespace corral::net::http_client_test {
 namespace {
 
 using namespace testing;
@@ -209,4 +209,4 @@ TEST_F(HttpClientTest, SendsLongBodiesWhole) {
 }
 
 }  // namespace
-}  // namespace corral::net
+}  // namespace corral::net::http_client_test

@@ -4,7 +4,7 @@
 
 #include "net/http_server.hpp"
 
-namespace corral::net {
+namespace corral::net::http_parser_test {
 namespace {
 
 // Feeds `text` in pieces of `step` bytes as a connection does: what was not consumed comes again.
@@ -364,4 +364,4 @@ TEST(HttpTokens, AreChecked) {
 }
 
 }  // namespace
-}  // namespace corral::net
+}  // namespace corral::net::http_parser_test

@@ -5,7 +5,7 @@
 
 #include "http_server_fixture.hpp"
 
-namespace corral::net {
+namespace corral::net::http_server_life_test {
 namespace {
 
 using namespace testing;
@@ -146,4 +146,4 @@ TEST(HttpServer, ServesAThousandConnections) {
 }
 
 }  // namespace
-}  // namespace corral::net
+}  // namespace corral::net::http_server_life_test

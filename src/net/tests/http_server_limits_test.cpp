@@ -5,7 +5,7 @@
 
 #include "http_server_fixture.hpp"
 
-namespace corral::net {
+namespace corral::net::http_server_limits_test {
 namespace {
 
 using namespace testing;
@@ -206,4 +206,4 @@ TEST(HttpServer, RefusesBrokenChunks) {
 }
 
 }  // namespace
-}  // namespace corral::net
+}  // namespace corral::net::http_server_limits_test

@@ -4,7 +4,7 @@
 
 #include "http_server_fixture.hpp"
 
-namespace corral::net {
+namespace corral::net::http_server_test {
 namespace {
 
 using namespace testing;
@@ -213,4 +213,4 @@ TEST(HttpServer, DecodesPathsAndQueries) {
 }
 
 }  // namespace
-}  // namespace corral::net
+}  // namespace corral::net::http_server_test

@@ -5,7 +5,7 @@
 
 #include "http_client_fixture.hpp"
 
-namespace corral::net {
+namespace corral::net::public_address_test {
 namespace {
 
 bool reachable(const char* text) {
@@ -123,4 +123,4 @@ TEST_F(Reaching, AUnixSocketIsNotPublic) {
 }
 
 }  // namespace
-}  // namespace corral::net
+}  // namespace corral::net::public_address_test

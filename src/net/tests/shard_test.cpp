@@ -9,7 +9,7 @@
 #include "net/stream.hpp"
 #include "test_support.hpp"
 
-namespace corral::net {
+namespace corral::net::shard_test {
 namespace {
 
 using namespace testing;
@@ -321,4 +321,4 @@ TEST(Streams, CloseAndCancelEndWaits) {
 }
 
 }  // namespace
-}  // namespace corral::net
+}  // namespace corral::net::shard_test

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace corral::net {
+namespace corral::net::sse_test {
 namespace {
 
 struct Seen {
@@ -254,4 +254,4 @@ TEST(Sse, ManySmallFeedsOfOneLongLineAreNotQuadratic) {
 }
 
 }  // namespace
-}  // namespace corral::net
+}  // namespace corral::net::sse_test

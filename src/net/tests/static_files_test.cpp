@@ -7,7 +7,7 @@
 #include "net/compression.hpp"
 #include "test_support.hpp"
 
-namespace corral::net {
+namespace corral::net::static_files_test {
 namespace {
 
 using namespace testing;
@@ -275,4 +275,4 @@ TEST_F(Files, AChosenFileHasItsOwnTag) {
 }
 
 }  // namespace
-}  // namespace corral::net
+}  // namespace corral::net::static_files_test

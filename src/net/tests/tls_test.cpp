@@ -7,7 +7,7 @@
 #include "net/http_client.hpp"
 #include "test_support.hpp"
 
-namespace corral::net {
+namespace corral::net::tls_test {
 namespace {
 
 using namespace testing;
@@ -421,4 +421,4 @@ TEST_F(Tls, CarriesHttp) {
 }
 
 }  // namespace
-}  // namespace corral::net
+}  // namespace corral::net::tls_test

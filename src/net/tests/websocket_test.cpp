@@ -6,7 +6,7 @@
 
 #include "test_support.hpp"
 
-namespace corral::net {
+namespace corral::net::websocket_test {
 namespace {
 
 using namespace testing;
@@ -366,4 +366,4 @@ TEST_F(Ws, ARequestThatIsNoUpgradeIsTheHandlersToAnswer) {
 }
 
 }  // namespace
-}  // namespace corral::net
+}  // namespace corral::net::websocket_test

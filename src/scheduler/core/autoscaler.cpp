@@ -11,7 +11,7 @@
 namespace corral::scheduler {
 namespace {
 
-using Kind = ScaleDecision::Kind;
+using Step = ScaleDecision::Kind;
 using Seconds = std::chrono::duration<double>;
 
 // Measures follow within this part of the time that they must be past their target.
@@ -46,9 +46,9 @@ std::string_view to_string(ScaleSignal signal) {
 
 std::string_view to_string(ScaleDecision::Kind kind) {
   switch (kind) {
-    case Kind::up: return "up";
-    case Kind::down: return "down";
-    case Kind::held_back: return "held_back";
+    case Step::up: return "up";
+    case Step::down: return "down";
+    case Step::held_back: return "held_back";
   }
   return "unknown";
 }
@@ -123,11 +123,11 @@ std::optional<ScaleDecision> Autoscaler::more(const Policy& policy, const ScaleS
   for (std::size_t i = 0; i < kPressures; ++i) {
     if (!over_since_[i] || now - *over_since_[i] < policy.over_target) continue;
     auto signal = static_cast<ScaleSignal>(i);
-    ScaleDecision decision{Kind::up, signal, sample.count, sample.count + 1,
+    ScaleDecision decision{Step::up, signal, sample.count, sample.count + 1,
                            why(signal, policy, sample)};
     if (!sample.room) {
       if (std::exchange(said_no_room_, true)) return std::nullopt;
-      decision.kind = Kind::held_back;
+      decision.kind = Step::held_back;
       decision.to = decision.from;
       decision.reason += "; but no memory is free for another instance";
       return decision;
@@ -159,7 +159,7 @@ std::optional<ScaleDecision> Autoscaler::fewer(const Policy& policy, const Scale
   if (last_change_ && now - *last_change_ < policy.cooldown_down) return std::nullopt;
   auto signal = idle ? ScaleSignal::idle : ScaleSignal::cpu_low;
   last_change_ = calm_since_ = now;
-  return ScaleDecision{Kind::down, signal, sample.count, fewer, why(signal, policy, sample)};
+  return ScaleDecision{Step::down, signal, sample.count, fewer, why(signal, policy, sample)};
 }
 
 std::string Autoscaler::why(ScaleSignal signal, const Policy& policy,

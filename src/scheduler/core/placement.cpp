@@ -10,12 +10,12 @@ namespace {
 
 using Kind = PlacementAction::Kind;
 
-constexpr std::int64_t kUnlimited = std::numeric_limits<std::int64_t>::max() / 4;
+constexpr std::int64_t kNoBudget = std::numeric_limits<std::int64_t>::max() / 4;
 constexpr std::uint64_t kLoadBytesPerSecond = 500'000'000;  // until its load was measured
 constexpr int kStayPart = 20;
 
 std::int64_t bytes_of(std::uint64_t bytes) {
-  return static_cast<std::int64_t>(std::min<std::uint64_t>(bytes, kUnlimited));
+  return static_cast<std::int64_t>(std::min<std::uint64_t>(bytes, kNoBudget));
 }
 
 }  // namespace
@@ -38,7 +38,7 @@ Placement::Placement() { configure({}, {}); }
 void Placement::configure(const Options& options, const std::vector<AccountSpec>& accounts) {
   options_ = options;
   if (accounts_.empty()) accounts_.emplace_back();
-  accounts_[kCount].budget = options.max_units == 0 ? kUnlimited : bytes_of(options.max_units);
+  accounts_[kCount].budget = options.max_units == 0 ? kNoBudget : bytes_of(options.max_units);
   for (std::size_t i = kCount + 1; i < accounts_.size(); ++i) accounts_[i].budget = 0;
   for (const auto& spec : accounts) {
     auto id = account(spec.name);

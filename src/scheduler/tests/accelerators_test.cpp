@@ -9,7 +9,7 @@
 #include <memory>
 #include <string>
 
-namespace corral::scheduler {
+namespace corral::scheduler::accelerators_test {
 namespace {
 
 // Counts what is logged.
@@ -125,4 +125,4 @@ TEST_F(Accelerators, AnEngineThatFailsOrIsNotThereUsesNone) {
 }
 
 }  // namespace
-}  // namespace corral::scheduler
+}  // namespace corral::scheduler::accelerators_test

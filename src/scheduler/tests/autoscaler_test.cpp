@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <random>
 
-namespace corral::scheduler {
+namespace corral::scheduler::autoscaler_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -380,4 +380,4 @@ TEST(AutoscalerProperty, ASteadyLoadComesToRest) {
 }
 
 }  // namespace
-}  // namespace corral::scheduler
+}  // namespace corral::scheduler::autoscaler_test

@@ -8,7 +8,7 @@
 #include "scheduler/bench_client.hpp"
 #include "scheduler/tests/bench_world.hpp"
 
-namespace corral::scheduler {
+namespace corral::scheduler::bench_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -438,4 +438,4 @@ TEST(TunedStart, TheConfigurationSaysWhatItSays) {
 }
 
 }  // namespace
-}  // namespace corral::scheduler
+}  // namespace corral::scheduler::bench_test

@@ -1,6 +1,7 @@
 // A scheduler whose engine can be measured, with benchmarks and a database.
 #pragma once
 
+#include "base/tests/support/source_dir.hpp"
 #include "models/model_folder.hpp"
 #include "models/tuned_settings.hpp"
 #include "models/usage_history.hpp"
@@ -15,7 +16,7 @@ namespace corral::scheduler {
 class BenchWorld : public World {
  public:
   BenchWorld() {
-    settings.llama_server.path = CORRAL_SOURCE_DIR "/src/scheduler/tests/fake_bench_engine.py";
+    settings.llama_server.path = test::source_file("src/scheduler/tests/fake_bench_engine.py");
     settings.llama_server.slots = config::LlamaServerSettings().slots;
     record = (folder / "starts").string();
     arguments({});

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-namespace corral::scheduler {
+namespace corral::scheduler::catalog_test {
 namespace {
 
 ModelStatus model(std::string name, std::vector<std::string> aliases = {},
@@ -170,4 +170,4 @@ TEST(Catalog, StatesHaveNames) {
 }
 
 }  // namespace
-}  // namespace corral::scheduler
+}  // namespace corral::scheduler::catalog_test

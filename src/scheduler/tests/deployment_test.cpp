@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace corral::scheduler {
+namespace corral::scheduler::deployment_test {
 namespace {
 
 using Action = DeploymentAction;
@@ -98,4 +98,4 @@ TEST(Deployment, StatesHaveNames) {
 }
 
 }  // namespace
-}  // namespace corral::scheduler
+}  // namespace corral::scheduler::deployment_test

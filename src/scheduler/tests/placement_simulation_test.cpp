@@ -3,7 +3,7 @@
 
 #include "scheduler/tests/placement_world.hpp"
 
-namespace corral::scheduler {
+namespace corral::scheduler::placement_simulation_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -209,4 +209,4 @@ TEST(PlacementProperties, NothingIsOverdrawnKilledOrForgotten) {
 }
 
 }  // namespace
-}  // namespace corral::scheduler
+}  // namespace corral::scheduler::placement_simulation_test

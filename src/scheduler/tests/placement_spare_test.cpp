@@ -3,7 +3,7 @@
 
 #include "scheduler/tests/placement_world.hpp"
 
-namespace corral::scheduler {
+namespace corral::scheduler::placement_spare_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -154,4 +154,4 @@ TEST_F(PlacementSpareTest, NoMoreThanMayBeLoaded) {
 }
 
 }  // namespace
-}  // namespace corral::scheduler
+}  // namespace corral::scheduler::placement_spare_test

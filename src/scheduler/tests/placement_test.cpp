@@ -2,7 +2,7 @@
 
 #include "scheduler/tests/placement_world.hpp"
 
-namespace corral::scheduler {
+namespace corral::scheduler::placement_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -449,4 +449,4 @@ TEST(PlacementNames, States) {
 }
 
 }  // namespace
-}  // namespace corral::scheduler
+}  // namespace corral::scheduler::placement_test

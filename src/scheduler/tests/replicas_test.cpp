@@ -6,7 +6,7 @@
 
 #include "scheduler/tests/world.hpp"
 
-namespace corral::scheduler {
+namespace corral::scheduler::replicas_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -408,4 +408,4 @@ TEST(Scaling, ThereIsNoMemoryForAnother) {
 }
 
 }  // namespace
-}  // namespace corral::scheduler
+}  // namespace corral::scheduler::replicas_test

@@ -4,7 +4,7 @@
 
 #include "config/config.hpp"
 
-namespace corral::scheduler {
+namespace corral::scheduler::routed_models_test {
 namespace {
 
 constexpr const char* kSettings = R"(
@@ -41,4 +41,4 @@ TEST(RoutedModels, AreWhatOthersAnswerAndWhatRoutesName) {
 }
 
 }  // namespace
-}  // namespace corral::scheduler
+}  // namespace corral::scheduler::routed_models_test

@@ -4,7 +4,7 @@
 #include "scheduler/scheduler.hpp"
 #include "scheduler/tests/world.hpp"
 
-namespace corral::scheduler {
+namespace corral::scheduler::scheduler_placement_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -300,4 +300,4 @@ TEST(SchedulerRoom, AFailedModelGivesItsRoomBack) {
 }
 
 }  // namespace
-}  // namespace corral::scheduler
+}  // namespace corral::scheduler::scheduler_placement_test

@@ -5,7 +5,7 @@
 
 #include "scheduler/tests/world.hpp"
 
-namespace corral::scheduler {
+namespace corral::scheduler::scheduler_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -407,4 +407,4 @@ TEST(SchedulerEngine, ACallerWhoLeavesWhileItLoadsIsCancelled) {
 }
 
 }  // namespace
-}  // namespace corral::scheduler
+}  // namespace corral::scheduler::scheduler_test

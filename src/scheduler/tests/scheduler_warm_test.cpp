@@ -3,7 +3,7 @@
 
 #include "scheduler/tests/world.hpp"
 
-namespace corral::scheduler {
+namespace corral::scheduler::scheduler_warm_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -96,4 +96,4 @@ TEST_F(WarmTest, ABrokenModelIsRefused) {
 }
 
 }  // namespace
-}  // namespace corral::scheduler
+}  // namespace corral::scheduler::scheduler_warm_test

@@ -5,7 +5,7 @@
 #include <limits>
 #include <memory>
 
-namespace corral::scheduler {
+namespace corral::scheduler::start_plan_test {
 namespace {
 
 constexpr std::uint64_t kMiB = 1ull << 20;
@@ -147,4 +147,4 @@ TEST(StartPlan, WhatTheEngineIsTold) {
 }
 
 }  // namespace
-}  // namespace corral::scheduler
+}  // namespace corral::scheduler::start_plan_test

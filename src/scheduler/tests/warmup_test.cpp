@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace corral::scheduler {
+namespace corral::scheduler::warmup_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -85,4 +85,4 @@ TEST_F(WarmupTest, TurnedOffItForgets) {
 }
 
 }  // namespace
-}  // namespace corral::scheduler
+}  // namespace corral::scheduler::warmup_test

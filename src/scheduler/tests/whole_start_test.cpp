@@ -8,7 +8,7 @@
 #include "scheduler/start_plan.hpp"
 #include "sys/tests/temp_folder.hpp"
 
-namespace corral::scheduler {
+namespace corral::scheduler::whole_start_test {
 namespace {
 
 constexpr std::uint64_t kMiB = 1ull << 20;
@@ -144,4 +144,4 @@ TEST_F(WholeStartTest, LimitsAreTold) {
 }
 
 }  // namespace
-}  // namespace corral::scheduler
+}  // namespace corral::scheduler::whole_start_test

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/tests/support/source_dir.hpp"
 #include "models/tests/gguf_writer.hpp"
 #include "net/tests/test_support.hpp"
 #include "scheduler/scheduler.hpp"
@@ -51,7 +52,7 @@ class World {
     std::filesystem::create_directories(folder / "models");
     settings.data_dir = folder.path().string();
     settings.models.idle_timeout = std::chrono::milliseconds(0);
-    settings.llama_server.path = CORRAL_SOURCE_DIR "/src/engines/tests/fake_llama_server.py";
+    settings.llama_server.path = test::source_file("src/engines/tests/fake_llama_server.py");
     settings.llama_server.context = 512;
     settings.llama_server.slots = 2;
     settings.llama_server.restart_backoff = std::chrono::milliseconds(20);

@@ -3,7 +3,7 @@
 
 #include "store/tests/each_database.hpp"
 
-namespace corral::store {
+namespace corral::store::connection_test {
 namespace {
 
 using Connections = EachDatabase;
@@ -247,4 +247,4 @@ TEST_P(Connections, ReadOnlyRefusesChanges) {
 }
 
 }  // namespace
-}  // namespace corral::store
+}  // namespace corral::store::connection_test

@@ -4,7 +4,7 @@
 
 #include "store/tests/each_database.hpp"
 
-namespace corral::store {
+namespace corral::store::migrations_test {
 namespace {
 
 class Migrations : public EachDatabase {
@@ -225,4 +225,4 @@ TEST_P(Migrations, TunedSettingsGoDownAndUp) {
 }
 
 }  // namespace
-}  // namespace corral::store
+}  // namespace corral::store::migrations_test

@@ -5,7 +5,7 @@
 #include "store/resources.hpp"
 #include "store/tests/each_database.hpp"
 
-namespace corral::store {
+namespace corral::store::plans_test {
 namespace {
 
 class Plans : public EachDatabase {
@@ -68,4 +68,4 @@ TEST_P(Plans, AQueryWithoutAnIndexWouldBeSeen) {
 }
 
 }  // namespace
-}  // namespace corral::store
+}  // namespace corral::store::plans_test

@@ -7,7 +7,7 @@
 #include "store/resources.hpp"
 #include "store/tests/each_database.hpp"
 
-namespace corral::store {
+namespace corral::store::postgres_test {
 namespace {
 
 class Postgres : public ::testing::Test {
@@ -226,4 +226,4 @@ TEST(PostgresValues, OtherTypesThanOurs) {
 }
 
 }  // namespace
-}  // namespace corral::store
+}  // namespace corral::store::postgres_test

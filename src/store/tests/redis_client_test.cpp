@@ -9,7 +9,7 @@
 #include "net/tests/certificates.hpp"
 #include "store/tests/redis_server.hpp"
 
-namespace corral::store {
+namespace corral::store::redis_client_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -381,4 +381,4 @@ TEST_F(RedisClientTest, EndsWhileItConnectsWaitsOrPauses) {
 }
 
 }  // namespace
-}  // namespace corral::store
+}  // namespace corral::store::redis_client_test

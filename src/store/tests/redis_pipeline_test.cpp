@@ -4,7 +4,7 @@
 
 #include <random>
 
-namespace corral::store {
+namespace corral::store::redis_pipeline_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -213,4 +213,4 @@ TEST(ReconnectPause, GrowsWithJitterToItsLimitAndStartsAnew) {
 }
 
 }  // namespace
-}  // namespace corral::store
+}  // namespace corral::store::redis_pipeline_test

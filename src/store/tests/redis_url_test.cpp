@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace corral::store {
+namespace corral::store::redis_url_test {
 namespace {
 
 RedisUrl good(std::string_view text) {
@@ -89,4 +89,4 @@ TEST(RedisUrl, RefusesWhatIsWrongWithoutRepeatingIt) {
 }
 
 }  // namespace
-}  // namespace corral::store
+}  // namespace corral::store::redis_url_test

@@ -6,7 +6,7 @@
 #include "store/migrations.hpp"
 #include "store/tests/each_database.hpp"
 
-namespace corral::store {
+namespace corral::store::resources_test {
 namespace {
 
 class ResourcesOn : public EachDatabase {
@@ -223,4 +223,4 @@ TEST_P(ResourcesOn, OfThoseWhoMakeTheSameNameOneWins) {
 }
 
 }  // namespace
-}  // namespace corral::store
+}  // namespace corral::store::resources_test

@@ -9,7 +9,7 @@
 #include "sys/testing/failing_files.hpp"
 #include "sys/tests/temp_folder.hpp"
 
-namespace corral::store {
+namespace corral::store::sealer_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -135,4 +135,4 @@ TEST_F(Sealing, AllWhoStartAtOnceGetTheSameKey) {
 }
 
 }  // namespace
-}  // namespace corral::store
+}  // namespace corral::store::sealer_test

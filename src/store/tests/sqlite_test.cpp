@@ -10,7 +10,7 @@
 #include "store/sqlite_errors.hpp"
 #include "store/tests/each_database.hpp"
 
-namespace corral::store {
+namespace corral::store::sqlite_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -201,4 +201,4 @@ TEST(SqliteErrors, EveryCodeHasItsMeaning) {
 }
 
 }  // namespace
-}  // namespace corral::store
+}  // namespace corral::store::sqlite_test

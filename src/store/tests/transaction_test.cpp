@@ -4,7 +4,7 @@
 
 #include "store/tests/each_database.hpp"
 
-namespace corral::store {
+namespace corral::store::transaction_test {
 namespace {
 
 class Transactions : public EachDatabase {
@@ -170,4 +170,4 @@ TEST_P(Transactions, AWaitingBorrowerGetsTheConnectionThatComesBack) {
 }
 
 }  // namespace
-}  // namespace corral::store
+}  // namespace corral::store::transaction_test

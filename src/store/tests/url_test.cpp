@@ -4,7 +4,7 @@
 
 #include "store/dialect.hpp"
 
-namespace corral::store {
+namespace corral::store::url_test {
 namespace {
 
 TEST(DatabaseUrl, SqliteByUrlOrPath) {
@@ -101,4 +101,4 @@ TEST(Dialect, UnknownWordsAreRefused) {
 }
 
 }  // namespace
-}  // namespace corral::store
+}  // namespace corral::store::url_test

@@ -15,7 +15,7 @@
 #include "sys/ports.hpp"
 #include "sys/random.hpp"
 
-namespace corral::sys {
+namespace corral::sys::basics_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -179,4 +179,4 @@ TEST_F(UserFoldersTest, NoHomeNeededWhenAllThreeAreGiven) {
 }
 
 }  // namespace
-}  // namespace corral::sys
+}  // namespace corral::sys::basics_test

@@ -7,7 +7,7 @@
 
 #include "temp_folder.hpp"
 
-namespace corral::sys {
+namespace corral::sys::devices_test {
 namespace {
 
 constexpr std::uint64_t kGiB = 1ull << 30;
@@ -158,4 +158,4 @@ TEST_F(DevicesTest, MemoryNodes) {
 }
 
 }  // namespace
-}  // namespace corral::sys
+}  // namespace corral::sys::devices_test

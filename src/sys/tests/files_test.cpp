@@ -13,7 +13,7 @@
 #include "sys/testing/failing_files.hpp"
 #include "temp_folder.hpp"
 
-namespace corral::sys {
+namespace corral::sys::files_test {
 namespace {
 
 class FilesTest : public testing::Test {
@@ -257,4 +257,4 @@ TEST_F(FilesTest, FailingFilesFailsEachCallInTurn) {
 }
 
 }  // namespace
-}  // namespace corral::sys
+}  // namespace corral::sys::files_test

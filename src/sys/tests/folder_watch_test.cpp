@@ -5,7 +5,7 @@
 #include "sys/files.hpp"
 #include "temp_folder.hpp"
 
-namespace corral::sys {
+namespace corral::sys::folder_watch_test {
 namespace {
 
 class FolderWatchTest : public testing::Test {
@@ -156,4 +156,4 @@ TEST_F(FolderWatchTest, LostEventsAreMadeUpFor) {
 }
 
 }  // namespace
-}  // namespace corral::sys
+}  // namespace corral::sys::folder_watch_test

@@ -4,7 +4,7 @@
 
 #include "temp_folder.hpp"
 
-namespace corral::sys {
+namespace corral::sys::host_cpu_test {
 namespace {
 
 TEST(HostCpu, ReadsTheFirstLine) {
@@ -48,4 +48,4 @@ TEST(HostCpu, ThisHost) {
 }
 
 }  // namespace
-}  // namespace corral::sys
+}  // namespace corral::sys::host_cpu_test

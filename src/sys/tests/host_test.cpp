@@ -11,7 +11,7 @@
 #include "sys/host_linux.hpp"
 #include "temp_folder.hpp"
 
-namespace corral::sys {
+namespace corral::sys::host_test {
 namespace {
 
 constexpr std::uint64_t kMiB = 1024 * 1024;
@@ -194,4 +194,4 @@ TEST(Host, TerminalOrNot) {
 }
 
 }  // namespace
-}  // namespace corral::sys
+}  // namespace corral::sys::host_test

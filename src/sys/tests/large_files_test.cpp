@@ -10,7 +10,7 @@
 
 #include "temp_folder.hpp"
 
-namespace corral::sys {
+namespace corral::sys::large_files_test {
 namespace {
 
 class LargeFilesTest : public testing::Test {
@@ -99,4 +99,4 @@ TEST_F(LargeFilesTest, ALimitOnTheSizeIsSaid) {
 }
 
 }  // namespace
-}  // namespace corral::sys
+}  // namespace corral::sys::large_files_test

@@ -19,7 +19,7 @@ extern "C" {
 
 #include "temp_folder.hpp"
 
-namespace corral::sys {
+namespace corral::sys::process_test {
 namespace {
 
 constexpr int kPatience = 10'000;  // ms; only a failing test waits so long
@@ -451,4 +451,4 @@ TEST_F(ProgramsTest, EnvironmentWithoutPrefixes) {
 }
 
 }  // namespace
-}  // namespace corral::sys
+}  // namespace corral::sys::process_test

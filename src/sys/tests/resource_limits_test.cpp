@@ -14,7 +14,7 @@
 #include "sys/resource_limits_linux.hpp"
 #include "temp_folder.hpp"
 
-namespace corral::sys {
+namespace corral::sys::resource_limits_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -345,4 +345,4 @@ TEST(RealLimits, PrivateMemoryIsNotAFilesOwn) {
 }
 
 }  // namespace
-}  // namespace corral::sys
+}  // namespace corral::sys::resource_limits_test

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace corral::sys {
+namespace corral::sys::shared_library_test {
 namespace {
 
 TEST(SharedLibrary, LoadsAndFindsFunctions) {
@@ -27,4 +27,4 @@ TEST(SharedLibrary, AMissingOneIsNotFound) {
 }
 
 }  // namespace
-}  // namespace corral::sys
+}  // namespace corral::sys::shared_library_test

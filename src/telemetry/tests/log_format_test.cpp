@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <limits>
 
-namespace corral::telemetry {
+namespace corral::telemetry::log_format_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -97,4 +97,4 @@ TEST(LogTime, RoundsDownAlsoBeforeTheEpoch) {
 }
 
 }  // namespace
-}  // namespace corral::telemetry
+}  // namespace corral::telemetry::log_format_test

@@ -6,7 +6,7 @@
 #include <sstream>
 #include <thread>
 
-namespace corral::telemetry {
+namespace corral::telemetry::log_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -284,4 +284,4 @@ TEST(NullLog, DropsEverything) {
 }
 
 }  // namespace
-}  // namespace corral::telemetry
+}  // namespace corral::telemetry::log_test

@@ -4,7 +4,7 @@
 #include <string>
 #include <thread>
 
-namespace corral::telemetry {
+namespace corral::telemetry::metrics_test {
 namespace {
 
 bool has(const std::string& text, std::string_view line) {
@@ -120,4 +120,4 @@ TEST(Metrics, LatencyBucketsRiseFromHalfAMillisecondToAMinute) {
 }
 
 }  // namespace
-}  // namespace corral::telemetry
+}  // namespace corral::telemetry::metrics_test

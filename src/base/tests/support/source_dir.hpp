@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+// Where the sources of the running tests lie.
+
+namespace corral::test {
+
+/** The absolute path of a file of the checkout, which is given relative to it. */
+std::string source_file(std::string_view relative);
+
+}  // namespace corral::test
