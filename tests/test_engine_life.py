@@ -18,6 +18,8 @@ from harness import slow_model
 from harness.corral import MODEL, sse, wait_until
 from harness.raw import request
 
+pytestmark = pytest.mark.alone
+
 CHAT = "/v1/chat/completions"
 SLOW_CONFIG = "models:\n  settings:\n    slow: {context: 8192, slots: 2}\n"
 

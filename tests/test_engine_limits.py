@@ -11,6 +11,8 @@ import pytest
 from harness import shaped_gguf, slow_model
 from harness.corral import wait_until
 
+pytestmark = pytest.mark.alone
+
 # Its cache takes 256 MiB, which the engine touches when it starts.
 GREEDY = shaped_gguf.Shape(blocks=8, width=1024, heads=8, kv_heads=8, vocabulary=1024, forward=1024)
 

@@ -10,6 +10,8 @@ import pytest
 from harness import slow_model
 from harness.corral import Corral, sse, wait_until
 
+pytestmark = pytest.mark.alone
+
 CHAT = "/v1/chat/completions"
 
 

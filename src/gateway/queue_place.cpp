@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include "base/text.hpp"
+
 namespace corral::gateway {
 namespace {
 

@@ -82,14 +82,18 @@ class Headers:
         return sorted(seen)
 
 
-def compile_arguments(entry, root):
-    words = shlex.split(entry["command"]) if "command" in entry else entry["arguments"]
-    return [word.replace(str(root), "<root>") for word in words]
+def sources_of(entry, root):
+    """The sources that an entry compiles: a text in build/PRESET/joined includes several."""
+    path = pathlib.Path(entry["file"])
+    if path.parent.name != "joined":
+        return [path]
+    return [root / "src" / name for name in INCLUDE.findall(path.read_text())]
 
 
 def key_of(path, entry, root, headers, common):
     digest = hashlib.sha256(common)
-    digest.update("\0".join(compile_arguments(entry, root)).encode())
+    arguments = "\0".join(tidy_arguments(entry))
+    digest.update(arguments.replace(str(root), "<root>").encode())
     for one in headers.closure(path):
         digest.update(str(one.relative_to(root)).encode() + b"\0")
         digest.update(hashlib.sha256(headers.text(one)).digest())
@@ -167,11 +171,11 @@ def run_tidy(paths, entry, build):
 
 
 def batches(todo, jobs):
-    """The files by module, at most eight together, and no fewer batches than there are jobs."""
+    """The files by module, at most sixteen together, and no fewer batches than there are jobs."""
     by_module = {}
     for path in todo:
         by_module.setdefault(module_of(path), []).append(path)
-    size = max(1, min(8, -(-len(todo) // jobs)))
+    size = max(1, min(16, -(-len(todo) // jobs)))
     return [
         paths[first : first + size]
         for paths in by_module.values()
@@ -203,10 +207,10 @@ def main():
     only = {pathlib.Path(name).resolve() for name in options.files}
     entries = {}
     for entry in database:
-        path = pathlib.Path(entry["file"])
-        if root in path.parents and path.is_file() and wanted(path, root, options.tests):
-            if not only or path in only:
-                entries[path] = entry
+        for path in sources_of(entry, root):
+            if root in path.parents and path.is_file() and wanted(path, root, options.tests):
+                if not only or path in only:
+                    entries[path] = entry
 
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """The steps of scripts/test, in their order. Each returns a Tally (runner.py)."""
 
+import concurrent.futures
 import hashlib
 import os
 import shutil
@@ -31,6 +32,8 @@ SANITIZERS = {
     "TSAN_SYMBOLIZER_PATH": "/usr/bin/llvm-symbolizer-19",
 }
 CONCURRENT = ("net", "engines", "gateway", "scheduler", "store", "telemetry")
+BLACK_BOX_WORKERS = 3  # they wait more than they compute
+LONGEST = ("scheduler", "gateway", "net", "models")
 FUZZ_SECONDS = 12
 
 
@@ -124,11 +127,11 @@ def run_unit_tests(preset, modules, env):
     """Builds what the modules' tests need and runs each program there is."""
     targets = [f"{module}_tests" for module in modules]
     tally = build(preset, targets)
-    for target in targets:
+
+    def run_program(target):
         program = ROOT / "build" / preset / "bin" / target
         if not program.is_file():
-            tally.add(Tally(failed=1, failures=[(f"{target} ({preset})", "it was not built; see the build's message")]))
-            continue
+            return Tally(failed=1, failures=[(f"{target} ({preset})", "it was not built; see the build's message")])
         profile = {"LLVM_PROFILE_FILE": str(ROOT / "build" / preset / "profile" / f"{target}-%p.profraw")}
         ran = run(
             f"{target}-{preset}", [program, "--gtest_color=no"], timeout=600, env={**env, **profile}
@@ -140,7 +143,18 @@ def run_unit_tests(preset, modules, env):
             f"build/{preset}/bin/{target} --gtest_filter=NAME repeats one test",
         )
         say(f"    {target}: {one.passed} passed, {one.failed} failed ({ran.seconds:.1f} s)")
-        tally.add(one)
+        return one
+
+    # Two at a time: they wait for clocks and processes more than they compute. The longest first.
+    targets.sort(key=lambda target: target.removesuffix("_tests") not in LONGEST)
+    return side_by_side(2, run_program, targets, tally)
+
+
+def side_by_side(most, work, items, tally):
+    """Runs `work` for each item, up to `most` at once; adds their tallies."""
+    with concurrent.futures.ThreadPoolExecutor(most) as pool:
+        for one in pool.map(work, items):
+            tally.add(one)
     return tally
 
 
@@ -168,19 +182,20 @@ def run_black_box(name, binary, env=None):
     engine = subprocess.run(
         [ROOT / "scripts" / "build-engine"], capture_output=True, text=True, cwd=ROOT
     ).stdout.strip()
-    ran = run(
-        name,
-        [python, "-B", "-m", "pytest", "-p", "no:cacheprovider", "tests", "-v", "--tb=short", "--color=no"],
-        timeout=1500,
-        env={"CORRAL_BIN": str(binary), "CORRAL_TEST_ENGINE": engine, **(env or {})},
-        show=lambda line: " FAILED " in line or " ERROR " in line or line.startswith("tests/") and "[100%]" in line,
-    )
-    return counted(
-        "black-box",
-        ran,
-        *pytest_counts(ran.output),
-        f"{python} -m pytest tests -k NAME repeats one test; the server's log is in its report",
-    )
+    tally = Tally()
+    beside = ["-m", "not alone", "-n", str(BLACK_BOX_WORKERS), "--dist", "loadfile"]
+    for part, choice in ((name, beside), (f"{name}-alone", ["-m", "alone"])):
+        ran = run(
+            part,
+            [python, "-B", "-m", "pytest", "-p", "no:cacheprovider", "tests", "-v", "--tb=short", "--color=no",
+             "--durations=25", *choice],
+            timeout=1500,
+            env={"CORRAL_BIN": str(binary), "CORRAL_TEST_ENGINE": engine, **(env or {})},
+            show=lambda line: " FAILED " in line or " ERROR " in line or "[100%]" in line,
+        )
+        advice = f"{python} -m pytest tests -k NAME repeats one test; the server's log is in its report"
+        tally.add(counted(part, ran, *pytest_counts(ran.output), advice))
+    return tally
 
 
 def step_blackbox(_):
@@ -193,11 +208,11 @@ def step_blackbox(_):
 def step_fuzz(_):
     names = sorted(path.stem for path in (ROOT / "fuzz").glob("*_fuzz.cpp"))
     tally = build("fuzz", ["fuzzers"])
-    for name in names:
+
+    def run_fuzzer(name):
         program = ROOT / "build" / "fuzz" / "bin" / name
         if not program.is_file():
-            tally.add(Tally(failed=1, failures=[(name, "it was not built; see the build's message")]))
-            continue
+            return Tally(failed=1, failures=[(name, "it was not built; see the build's message")])
         seeds = ROOT / "fuzz" / "corpus" / name
         with tempfile.TemporaryDirectory() as found:
             folders = [found, *([seeds] if seeds.is_dir() else [])]
@@ -210,8 +225,9 @@ def step_fuzz(_):
             )
         one = single(name, ran, f"the input is build/fuzz/{name}-*; build/fuzz/bin/{name} FILE repeats it")
         say(f"    {name}: {'clean' if one.passed else 'FAILED'} ({ran.seconds:.0f} s)")
-        tally.add(one)
-    return tally
+        return one
+
+    return side_by_side(2, run_fuzzer, names, tally)
 
 
 def step_bench(_):
