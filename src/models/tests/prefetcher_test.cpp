@@ -16,7 +16,7 @@ class PrefetcherTest : public FetchTest {
     EXPECT_TRUE(opened);
     database_ = std::move(*opened);
     EXPECT_TRUE(store::migrate(*database_, store::schema_migrations(), hand_));
-    catalog_ = std::make_unique<Catalog>(CatalogParts{*database_, hand_, *files_, blobs_});
+    catalog_ = std::make_unique<Catalog>(CatalogParts{*database_, hand_, *files_, blobs_, "here"});
     history_ = std::make_unique<UsageHistory>(*database_, hand_);
     pulls_ = std::make_unique<Pulls>(PullParts{shard_, pool_, blobs_, *files_, clock_,
                                                telemetry::Logger(telemetry::null_sink(), "pulls"),
