@@ -28,8 +28,10 @@ def gguf():
 
 
 ROWS = [
-    "insert into catalog_blobs (digest, bytes, modified_ns, inode, added_ms)"
-    " values ('sha256:$digest', $bytes, $modified, $inode, 0) on conflict (digest) do nothing",
+    "insert into catalog_blobs (digest, bytes, added_ms) values ('sha256:$digest', $bytes, 0)"
+    " on conflict (digest) do nothing",
+    "insert into catalog_places (digest, machine, bytes, modified_ns, inode)"
+    " values ('sha256:$digest', '$machine', $bytes, $modified, $inode) on conflict (digest, machine) do nothing",
     "insert into catalog_contents (fingerprint, bytes) values ('$name-$version', $bytes)",
     "insert into catalog_files select id, 0, 'weights', '$file', 'sha256:$digest', $bytes"
     " from catalog_contents where fingerprint = '$name-$version'",
@@ -50,7 +52,8 @@ def seed(execute, data, name, source, version=1):
         shutil.copyfile(source, blob)
     info = blob.stat()
     values = {"digest": digest, "bytes": info.st_size, "modified": info.st_mtime_ns, "inode": info.st_ino,
-              "name": name, "version": version, "file": source.name, "now": int(time.time() * 1000)}
+              "machine": (data / "machine-id").read_text().strip(), "name": name, "version": version,
+              "file": source.name, "now": int(time.time() * 1000)}
     for row in ROWS:
         execute(string.Template(row).substitute(values))
     return blob
@@ -263,6 +266,18 @@ def test_usage_is_kept_over_restarts(stocked):
     assert stocked.get("/admin/v1/models/nobody/usage").json()["recent"]["requests"] == 0
 
 
+def another_machine(fresh, config, first):
+    """One more server with the same database has the same names and files of its own."""
+    other = fresh(config=config).start()
+    assert listed(other, "chat")["state"] == "unusable" and "missing" in listed(other, "chat")["error"]
+    shutil.copytree(first.data / "blobs", other.data / "blobs", dirs_exist_ok=True)
+    corral(other, "verify", "chat")
+    wait_until(lambda: listed(other, "chat")["state"] != "unusable", 5, "the model that was checked")
+    assert other.chat(model="chat").status_code == 200
+    assert first.chat(model="chat").status_code == 200
+    other.stop()
+
+
 def test_a_catalog_in_postgresql(fresh):
     with Postgres() as postgres:
         config = f"store: {{url: '{postgres.url}'}}\n"
@@ -284,6 +299,7 @@ def test_a_catalog_in_postgresql(fresh):
         corral(server, "cp", "chat", "mine")
         wait_until(lambda: "mine" in names(server), 5, "the copy in the list")
         corral(server, "verify", "mine")
+        another_machine(fresh, config, server)
         corral(server, "rm", "chat")
         wait_until(lambda: names(server) == [MODEL, "mine"], 5, "the list")
         server.stop()

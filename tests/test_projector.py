@@ -34,6 +34,9 @@ def test_one_beside_the_model_is_counted_and_passed_on(fresh, models):
     assert [each["id"] for each in server.get("/v1/models").json()["data"]] == ["tiny"]
     plan = plan_of(server)
     assert plan["projector"].endswith("mmproj-tiny.gguf")
+    assert server.get("/v1/models/tiny").json()["capabilities"] == ["chat", "vision"]
+    assert server.get("/admin/v1/models").json()["models"][0]["capabilities"] == ["chat", "vision"]
+    assert "chat, vision" in server.cli("list").stdout and "chat, vision" in server.cli("show", "tiny").stdout
     assert plan["host"]["projector_bytes"] > (models / "mmproj-tiny.gguf").stat().st_size
     assert {"what": "projector", "value": "mmproj-tiny.gguf"}.items() <= next(
         each for each in plan["choices"] if each["what"] == "projector").items()
@@ -49,6 +52,7 @@ def test_one_that_the_settings_name(fresh, models):
     config = RESTART + "models: {settings: {tiny: {projector: eyes/mmproj-others.gguf}}}\n"
     server = fresh(models=models, config=config).start()
     assert plan_of(server)["projector"].endswith("eyes/mmproj-others.gguf")
+    assert server.get("/admin/v1/models/tiny").json()["capabilities"] == ["chat", "vision"]
     assert "could not load the projector" in server.chat(model="tiny").text
 
 
@@ -67,4 +71,5 @@ def test_one_that_cannot_be(fresh, models, named, said):
 def test_without_one_nothing_is_said(fresh, models):
     server = fresh(models=pathlib.Path(models)).start()
     assert plan_of(server)["projector"] is None
+    assert server.get("/v1/models/tiny").json()["capabilities"] == ["chat"]
     assert server.chat(model="tiny", max_tokens=2).status_code == 200

@@ -9,18 +9,20 @@ constexpr std::chrono::minutes kCollect{10};
 }  // namespace
 
 ModelParts::ModelParts(const config::Settings& settings, store::Database& database,
-                       sys::Files& files, const sys::Clock& clock, telemetry::Logger log)
+                       const std::string& machine, sys::Files& files, const sys::Clock& clock,
+                       telemetry::Logger log)
     : log_(std::move(log)),
       large_files_(sys::real_large_files()),
       blobs_(files, *large_files_, sys::Path(settings.data_dir) / "blobs",
              settings.downloads.keep_free),
-      catalog_({database, clock, files, blobs_}),
-      index_(database, clock),
+      catalog_({database, clock, files, blobs_, machine}),
+      index_(database, clock, machine),
       served_({catalog_, index_, files, blobs_}),
       history_(database, clock) {}
 
 Result<void> ModelParts::open() {
   CORRAL_CHECK(blobs_.open());
+  CORRAL_CHECK(catalog_.claim_files());
   return catalog_.tell_damaged();
 }
 

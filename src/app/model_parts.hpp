@@ -21,8 +21,9 @@ namespace corral::app {
 
 class ModelParts {
  public:
-  ModelParts(const config::Settings& settings, store::Database& database, sys::Files& files,
-             const sys::Clock& clock, telemetry::Logger log);
+  ModelParts(const config::Settings& settings, store::Database& database,
+             const std::string& machine, sys::Files& files, const sys::Clock& clock,
+             telemetry::Logger log);
 
   // Makes the folders of the blobs.
   Result<void> open();

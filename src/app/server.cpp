@@ -80,7 +80,7 @@ Server::Server(cli::ServeOptions options, std::shared_ptr<const config::Settings
       shards_(shard_count(*settings_)),
       caller_rules_(shards_, caller_rules(settings_->gateway)),
       store_(std::move(store)),
-      models_(*settings_, *store_.database, files_, clock_, log_.named("models")),
+      models_(*settings_, *store_.database, store_.machine, files_, clock_, log_.named("models")),
       pool_(kPoolThreads),
       pulls_(shards_, models_, files_, clock_, log_.named("pulls")) {
   make_gateway();

@@ -9,7 +9,7 @@ constexpr std::size_t kSourceThreads = 3;
 constexpr int kRanked = 20;  // of the models used most
 constexpr std::chrono::seconds kWarmTick{1};
 constexpr std::chrono::seconds kUseTick{10};
-constexpr std::chrono::seconds kFreshTick{15};
+constexpr std::chrono::seconds kFreshTick{1};
 constexpr std::chrono::seconds kDigestTick{1};
 
 }  // namespace
@@ -121,9 +121,13 @@ net::Task<void> SourceService::keep_warm() {
 
 net::Task<void> SourceService::keep_fresh() {
   while (co_await net::sleep_for(kFreshTick)) {
+    // Switched off while a pull that it began is paused: that one waits for `resume`.
     if (!settings_->downloads.prefetch) continue;
     auto outlook = co_await parts_.scheduler.outlook();
-    co_await prefetcher_.look(outlook.busy);
+    // Between two looks many a short request begins and ends.
+    bool busy = outlook.busy || outlook.served != served_;
+    served_ = outlook.served;
+    co_await prefetcher_.look({busy, settings_->downloads.prefetch_after});
   }
 }
 

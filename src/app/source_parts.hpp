@@ -52,7 +52,8 @@ class SourceService {
   models::FolderDigests digests_;
   models::Snapshot looked_at_;  // by digests_
   scheduler::Warmup warmup_;
-  bool kept_ = false;  // some models are kept in memory
+  std::uint64_t served_ = 0;  // requests, at the last look for newer versions
+  bool kept_ = false;         // some models are kept in memory
   std::vector<models::UsageTotal> used_;
   std::optional<sys::Steady> used_at_;
   std::shared_ptr<const config::Settings> settings_;

@@ -1,5 +1,6 @@
 #include "app/store_parts.hpp"
 
+#include "models/machine_id.hpp"
 #include "store/migrations.hpp"
 
 namespace corral::app {
@@ -18,6 +19,7 @@ Result<StoreParts> open_store(const config::Settings& settings, sys::Files& file
   CORRAL_TRY(parts.database, store::Database::open(options));
   CORRAL_TRY(auto steps, store::migrate(*parts.database, store::schema_migrations(), clock));
   (void)steps;
+  CORRAL_TRY(parts.machine, models::machine_id(files, folder));
   parts.resources = std::make_unique<store::Resources>(*parts.database, clock);
   CORRAL_TRY(parts.sealer, store::Sealer::open(files, folder / "secrets.key"));
   return parts;

@@ -19,10 +19,12 @@ struct StoreParts {
   std::unique_ptr<store::Database> database;
   std::unique_ptr<store::Resources> resources;
   std::unique_ptr<store::Sealer> sealer;
+  std::string machine;                    // see models/machine_id.hpp
   std::optional<store::RedisUrl> shared;  // where processes share what they keep
 };
 
-// Brings the database's structure up to date. The key that seals secrets lies in the data folder.
+// Brings the database's structure up to date. The key that seals secrets and the machine's id lie
+// in the data folder.
 Result<StoreParts> open_store(const config::Settings& settings, sys::Files& files,
                               const sys::Clock& clock);
 

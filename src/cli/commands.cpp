@@ -89,6 +89,7 @@ std::string render_models(std::string_view body, sys::Wall now, const Paint& pai
                {"PARAMETERS", Align::right},
                {"QUANT"},
                {"CONTEXT", Align::right},
+               {"CAPABILITIES"},
                {"STATE"},
                {"MODIFIED"}});
   for (const json::value& model : list_of(document, "models")) {
@@ -98,6 +99,7 @@ std::string render_models(std::string_view body, sys::Wall now, const Paint& pai
                {parameters_text(model)},
                {std::string(text_of(model, "quantization"))},
                {number_text(model, "context_length")},
+               {joined(list_of(model, "capabilities"))},
                {std::string(state), tone_of(state)},
                {ago_text(model, "modified", now)}});
   }
@@ -161,6 +163,7 @@ std::string render_model(std::string_view body, sys::Wall now, const Paint& pain
       {"Parameters", parameters_text(model)},
       {"Quantization", std::string(text_of(model, "quantization"))},
       {"Context length", number_text(model, "context_length")},
+      {"Capabilities", joined(list_of(model, "capabilities"))},
       {"Size", bytes_text(model, "size_bytes")},
       {"Memory estimate", bytes_text(model, "memory_estimate_bytes")},
       {"Modified", ago_text(model, "modified", now)},

@@ -115,8 +115,11 @@ std::vector<Property<DownloadSettings>> download_properties() {
                "A connection that brings nothing for so long is made anew."),
       property("tries", &S::tries, whole(1, 1000),
                "Failures in a row without progress after which a download is given up for now."),
-      property("prefetch", &S::prefetch, flag(),
-               "Fetch newer versions of the models that are used most, while little is done."),
+      property(
+          "prefetch", &S::prefetch, flag(),
+          "Fetch newer versions of the models that are used most, while nothing else is done."),
+      property("prefetch_after", &S::prefetch_after, duration(seconds(1), hours(24)),
+               "Time without requests before that begins, or goes on."),
   };
 }
 

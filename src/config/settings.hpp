@@ -159,13 +159,14 @@ struct SourcesSettings {
 };
 
 struct DownloadSettings {
-  unsigned at_once = 2;                // models
-  unsigned connections = 4;            // for each file
-  std::uint64_t bandwidth = 0;         // bytes/s of all together; 0: no limit
-  std::uint64_t keep_free = 1u << 30;  // bytes of the disk
-  Milliseconds silence{30'000};        // without a byte: the connection is made anew
-  unsigned tries = 8;                  // in a row without progress, for each part
-  bool prefetch = false;               // newer versions of the models that are used most
+  unsigned at_once = 2;                 // models
+  unsigned connections = 4;             // for each file
+  std::uint64_t bandwidth = 0;          // bytes/s of all together; 0: no limit
+  std::uint64_t keep_free = 1u << 30;   // bytes of the disk
+  Milliseconds silence{30'000};         // without a byte: the connection is made anew
+  unsigned tries = 8;                   // in a row without progress, for each part
+  bool prefetch = false;                // newer versions of the models that are used most
+  Milliseconds prefetch_after{60'000};  // without work
 
   bool operator==(const DownloadSettings&) const = default;
 };

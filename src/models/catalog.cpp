@@ -23,7 +23,6 @@ namespace {
 
 constexpr std::string_view kLatest = ":latest";
 constexpr int kMostVersions = 1000;
-constexpr int kCollectedAtOnce = 200;
 
 Error invalid(std::string message, std::string field) {
   return fail(ErrorCode::invalid_argument, std::move(message)).field(std::move(field));
@@ -105,18 +104,19 @@ Result<Inspected> inspect(CatalogParts& parts, const ModelVersion& version) {
 // Blobs that are known and have another file now are read whole: they must be what they were.
 Result<void> check_replaced(CatalogParts& parts, const std::map<std::string, BlobIdentity>& blobs) {
   for (const auto& [digest, identity] : blobs) {
+    // What was known before files were known by machine counts, too.
     CORRAL_TRY(Rows rows, parts.database.run("select bytes, modified_ns, inode, problem from "
-                                             "catalog_blobs where digest = $1",
-                                             {digest}));
+                                             "catalog_places where digest = $1 and "
+                                             "(machine = $2 or machine = '') "
+                                             "order by machine desc limit 1",
+                                             {digest, parts.machine}));
     if (rows.empty()) continue;
     RowReader read(rows[0]);
-    BlobIdentity known{.bytes = static_cast<std::uint64_t>(read.integer()),
-                       .modified = from_nanoseconds(read.integer()),
-                       .inode = static_cast<std::uint64_t>(read.integer())};
+    const BlobIdentity known = read_identity(read);
     auto problem = read.optional_text();
     CORRAL_CHECK(read.done());
     // One that was only seen lying there was written by whoever brings it now.
-    if (known.inode == 0 && known.bytes == 0) continue;
+    if (!known.is_known()) continue;
     if (known == identity && !problem) continue;
     CORRAL_TRY(std::string now, hash_file(parts.files, parts.blobs.path_of(digest)));
     if (now != digest) {
@@ -129,16 +129,26 @@ Result<void> check_replaced(CatalogParts& parts, const std::map<std::string, Blo
   return {};
 }
 
-Result<void> take_blobs(Connection& connection, const std::map<std::string, BlobIdentity>& blobs,
-                        std::int64_t now) {
+Result<void> take_blobs(Connection& connection, const std::string& machine,
+                        const std::map<std::string, BlobIdentity>& blobs, std::int64_t now) {
   for (const auto& [digest, identity] : blobs) {
+    const auto bytes = static_cast<std::int64_t>(identity.bytes);
+    // The blob's row is locked before any of its places, here and wherever both are changed.
+    CORRAL_CHECK(
+        connection.run("insert into catalog_blobs (digest, bytes, added_ms) values ($1, $2, $3) "
+                       "on conflict (digest) do update set bytes = excluded.bytes",
+                       {digest, bytes, now}));
     CORRAL_CHECK(connection.run(
-        "insert into catalog_blobs (digest, bytes, modified_ns, inode, added_ms) "
-        "values ($1, $2, $3, $4, $5) on conflict (digest) do update set bytes = excluded.bytes, "
-        "modified_ns = excluded.modified_ns, inode = excluded.inode, unused_ms = null, "
+        "insert into catalog_places (digest, machine, bytes, modified_ns, inode) "
+        "values ($1, $2, $3, $4, $5) on conflict (digest, machine) do update set "
+        "bytes = excluded.bytes, modified_ns = excluded.modified_ns, inode = excluded.inode, "
         "problem = null",
-        {digest, static_cast<std::int64_t>(identity.bytes), to_nanoseconds(identity.modified),
-         static_cast<std::int64_t>(identity.inode), now}));
+        {digest, machine, bytes, to_nanoseconds(identity.modified),
+         static_cast<std::int64_t>(identity.inode)}));
+    CORRAL_CHECK(
+        connection.run("update catalog_places set unused_ms = null where digest = $1 and "
+                       "unused_ms is not null",
+                       {digest}));
   }
   return {};
 }
@@ -188,7 +198,7 @@ Result<CatalogModel> Catalog::put(const ModelVersion& version) {
     CORRAL_CHECK(check_replaced(parts_, found.blobs));
     std::int64_t now = store::to_milliseconds(parts_.clock.wall());
     auto work = [&](Connection& connection) -> Result<bool> {
-      CORRAL_CHECK(take_blobs(connection, found.blobs, now));
+      CORRAL_CHECK(take_blobs(connection, parts_.machine, found.blobs, now));
       VersionFacts facts{.origin = version.origin,
                          .revision = version.revision,
                          .license = version.license,
@@ -220,7 +230,8 @@ Result<std::vector<CatalogModel>> Catalog::list(const CatalogQuery& query) {
     models.push_back(std::move(listed.model));
   }
   if (models.empty()) return models;
-  CORRAL_TRY(Rows files, parts_.database.run(kListCatalogFiles, {query.after, models.back().name}));
+  CORRAL_TRY(Rows files, parts_.database.run(kListCatalogFiles,
+                                             {query.after, models.back().name, parts_.machine}));
   std::map<std::pair<std::int64_t, std::int64_t>, StoredFile> in_order;
   for (std::size_t i = 0; i < files.size(); ++i) {
     CORRAL_TRY(ListedFile listed, listed_file(files[i]));
@@ -249,10 +260,11 @@ Result<CatalogModel> Catalog::show(std::string_view name) {
   CORRAL_TRY(
       Rows files,
       parts_.database.run(
-          "select f.content, f.place, f.role, f.name, f.digest, f.bytes, b.bytes, "
-          "b.modified_ns, b.inode, b.problem from catalog_files f "
-          "join catalog_blobs b on b.digest = f.digest where f.content = $1 order by f.place",
-          {listed.content}));
+          "select f.content, f.place, f.role, f.name, f.digest, f.bytes, coalesce(b.bytes, 0), "
+          "coalesce(b.modified_ns, 0), coalesce(b.inode, 0), b.problem from catalog_files f "
+          "left join catalog_places b on b.digest = f.digest and b.machine = $2 "
+          "where f.content = $1 order by f.place",
+          {listed.content, parts_.machine}));
   for (std::size_t i = 0; i < files.size(); ++i) {
     CORRAL_TRY(ListedFile file, listed_file(files[i]));
     listed.model.files.push_back(std::move(file.file));
@@ -391,86 +403,6 @@ Result<CatalogModel> Catalog::rollback(std::string_view name, std::optional<std:
   }
   tell();
   return show(name);
-}
-
-Result<CollectResult> Catalog::collect(std::chrono::milliseconds grace) {
-  std::lock_guard one(changing_);
-  CollectResult result;
-  std::int64_t now = store::to_milliseconds(parts_.clock.wall());
-  CORRAL_TRY(auto lying, parts_.blobs.list());
-  for (const std::string& digest : lying) {
-    CORRAL_CHECK(parts_.database.run(
-        "insert into catalog_blobs (digest, bytes, modified_ns, inode, added_ms, unused_ms) "
-        "values ($1, 0, 0, 0, $2, $2) on conflict (digest) do nothing",
-        {digest, now}));
-  }
-  CORRAL_TRY(Rows rows, parts_.database.run(kUnusedBlobs, {now - grace.count(), kCollectedAtOnce}));
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    CORRAL_TRY(std::string digest, rows[i].text(0));
-    if (parts_.blobs.in_use(digest)) continue;
-    auto info = parts_.files.stat(parts_.blobs.path_of(digest));
-    // The row first, and the file before that is final: a put that waits for the row finds neither.
-    auto work = [&](Connection& connection) -> Result<bool> {
-      CORRAL_TRY(Rows gone, connection.run("delete from catalog_blobs where digest = $1 and "
-                                           "unused_ms is not null and not exists "
-                                           "(select 1 from catalog_files where digest = $1)",
-                                           {digest}));
-      if (gone.changed() == 0) return false;
-      CORRAL_CHECK(parts_.blobs.remove(digest));
-      return true;
-    };
-    auto removed = parts_.database.transact(work);
-    if (!removed) {
-      result.problems.push_back(digest + ": " + removed.error().describe());
-    } else if (*removed) {
-      ++result.removed;
-      if (info) result.bytes += info->size;
-    }
-  }
-  return result;
-}
-
-Result<void> Catalog::record_check(const BlobCheck& check) {
-  std::int64_t now = store::to_milliseconds(parts_.clock.wall());
-  bool sound = check.problem.empty();
-  // Of a damaged one the old identity stays, so that the next good file is known as another.
-  constexpr std::string_view kSound =
-      "update catalog_blobs set checked_ms = $1, problem = null, bytes = $2, modified_ns = $3, "
-      "inode = $4 where digest = $5";
-  constexpr std::string_view kDamaged =
-      "update catalog_blobs set checked_ms = $1, problem = $2 where digest = $3";
-  CORRAL_TRY(Rows rows,
-             sound ? parts_.database.run(
-                         kSound, {now, static_cast<std::int64_t>(check.blob.bytes),
-                                  to_nanoseconds(check.blob.modified),
-                                  static_cast<std::int64_t>(check.blob.inode), check.digest})
-                   : parts_.database.run(kDamaged, {now, check.problem, check.digest}));
-  if (rows.changed() == 0)
-    return fail(ErrorCode::not_found, "that blob is not in the catalog any more");
-  parts_.blobs.set_damaged(check.digest, !sound);
-  return {};
-}
-
-Result<void> Catalog::tell_damaged() {
-  std::string after;
-  for (;;) {
-    CORRAL_TRY(Rows rows, parts_.database.run(kDamagedBlobs, {after, kLongestPage}));
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      CORRAL_TRY(after, rows[i].text(0));
-      parts_.blobs.set_damaged(after, true);
-    }
-    if (rows.size() < static_cast<std::size_t>(kLongestPage)) return {};
-  }
-}
-
-Result<std::optional<std::string>> Catalog::blob_problem(const std::string& digest) {
-  CORRAL_TRY(Rows rows,
-             parts_.database.run("select problem from catalog_blobs where digest = $1", {digest}));
-  if (rows.empty()) return std::optional<std::string>();
-  RowReader read(rows[0]);
-  auto problem = read.optional_text();
-  CORRAL_CHECK(read.done());
-  return problem;
 }
 
 }  // namespace corral::models

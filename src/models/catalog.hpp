@@ -7,7 +7,7 @@
 //
 // Names differ in more than case, and a trailing ":latest" says nothing: "Qwen:latest" is "qwen".
 // Each blob is known by the size, time and inode that its file had when it was taken in, so that a
-// change to it is noticed without reading it.
+// change to it is noticed without reading it; by machine, since several may share the database.
 //
 // Thread rule: thread-safe; calls block. Lifecycle: the parts outlive it; set `on_change` before
 // use. Example:
@@ -25,6 +25,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
@@ -44,13 +45,14 @@ struct BlobIdentity {
   sys::Wall modified;
   std::uint64_t inode = 0;
 
+  bool is_known() const { return bytes != 0 || inode != 0; }  // as taken in, or checked
   bool operator==(const BlobIdentity&) const = default;
 };
 BlobIdentity blob_identity(const sys::FileInfo& file);
 
 struct StoredFile {
   CatalogFile file;
-  BlobIdentity blob;    // as it was when it was taken in or checked last
+  BlobIdentity blob;    // as it was when it was taken in or checked last, on this machine
   std::string problem;  // why the blob is not to be used; empty: none known
 };
 
@@ -102,6 +104,7 @@ struct CatalogParts {
   const sys::Clock& clock;
   sys::Files& files;
   BlobFiles& blobs;
+  std::string machine;  // see machine_id.hpp
 };
 
 class Catalog {
@@ -112,7 +115,7 @@ class Catalog {
   static constexpr std::size_t kMostFiles = 1'000;  // of one version
   static constexpr std::chrono::hours kGrace{1};    // between the last use of a blob and its end
 
-  explicit Catalog(CatalogParts parts) : parts_(parts) {}
+  explicit Catalog(CatalogParts parts) : parts_(std::move(parts)) {}
 
   // Called after every change that models may be listed differently by, on the thread that made it.
   void on_change(std::function<void()> changed) { changed_ = std::move(changed); }
@@ -149,6 +152,8 @@ class Catalog {
   // Keeps what a check found: with a problem, its models are not to be used until it is mended. Not
   // told by `on_change`, since a check of everything would tell of each file.
   Result<void> record_check(const BlobCheck& check);
+  // Takes over what an earlier program knew of the files here. Once, at the start, before the next.
+  Result<void> claim_files();
   // Tells the blobs which of them earlier checks found damaged. Once, at the start.
   Result<void> tell_damaged();
   // Why a blob is not to be used; nothing: it is sound, or not known here.
@@ -177,22 +182,30 @@ inline constexpr std::string_view kListCatalog =
     "join catalog_contents c on c.id = v.content "
     "where m.name > $1 and m.folded like $2 escape '\\' order by m.name limit $3";
 inline constexpr std::string_view kListCatalogFiles =
-    "select v.content, f.place, f.role, f.name, f.digest, f.bytes, b.bytes, b.modified_ns, "
-    "b.inode, b.problem from catalog_models m "
+    "select v.content, f.place, f.role, f.name, f.digest, f.bytes, coalesce(b.bytes, 0), "
+    "coalesce(b.modified_ns, 0), coalesce(b.inode, 0), b.problem from catalog_models m "
     "join catalog_versions v on v.name = m.name and v.version = m.version "
     "join catalog_files f on f.content = v.content "
-    "join catalog_blobs b on b.digest = f.digest where m.name > $1 and m.name <= $2";
+    "left join catalog_places b on b.digest = f.digest and b.machine = $3 "
+    "where m.name > $1 and m.name <= $2";
 inline constexpr std::string_view kListCatalogVersions =
     "select v.version, m.version, v.origin, v.revision, v.author, v.added_ms, c.bytes "
     "from catalog_versions v join catalog_models m on m.name = v.name "
     "join catalog_contents c on c.id = v.content where v.name = $1 order by v.version desc "
     "limit $2";
 inline constexpr std::string_view kUnusedBlobs =
-    "select digest, bytes from catalog_blobs where unused_ms <= $1 order by unused_ms, digest "
-    "limit $2";
-
+    "select digest from catalog_places where machine = $1 and unused_ms <= $2 "
+    "order by unused_ms, digest limit $3";
 inline constexpr std::string_view kDamagedBlobs =
-    "select digest from catalog_blobs where problem is not null and digest > $1 order by digest "
-    "limit $2";
+    "select digest from catalog_places where machine = $1 and problem is not null and digest > $2 "
+    "order by digest limit $3";
+inline constexpr std::string_view kUnclaimedBlobs =
+    "select digest, bytes, modified_ns, inode from catalog_places where machine = '' and "
+    "digest > $1 order by digest limit $2";
+// A row when the blob is used, or known to lie on this machine.
+inline constexpr std::string_view kKnownBlob =
+    "select 1 from catalog_blobs b where b.digest = $1 and ("
+    "exists (select 1 from catalog_places where digest = $1 and machine = $2) or "
+    "exists (select 1 from catalog_files where digest = $1))";
 
 }  // namespace corral::models

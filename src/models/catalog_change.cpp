@@ -23,6 +23,13 @@ sys::Wall from_nanoseconds(std::int64_t nanoseconds) {
       std::chrono::duration_cast<sys::Wall::duration>(std::chrono::nanoseconds(nanoseconds)));
 }
 
+BlobIdentity read_identity(RowReader& read) {
+  // In this order.
+  return {.bytes = static_cast<std::uint64_t>(read.integer()),
+          .modified = from_nanoseconds(read.integer()),
+          .inode = static_cast<std::uint64_t>(read.integer())};
+}
+
 std::string content_fingerprint(const std::vector<CatalogFile>& files) {
   Sha256 hash;
   for (const CatalogFile& file : files) {
@@ -177,11 +184,21 @@ Result<void> release_contents(Connection& connection, const std::vector<std::int
     for (std::size_t i = 0; i < digests.size(); ++i) {
       CORRAL_TRY(std::string digest, digests[i].text(0));
       CORRAL_CHECK(
-          connection.run("update catalog_blobs set unused_ms = $1 where digest = $2 and "
+          connection.run("update catalog_places set unused_ms = $1 where digest = $2 and "
                          "not exists (select 1 from catalog_files where digest = $2)",
                          {now, digest}));
+      CORRAL_CHECK(forget_blob(connection, digest));
     }
   }
+  return {};
+}
+
+Result<void> forget_blob(Connection& connection, const std::string& digest) {
+  CORRAL_CHECK(
+      connection.run("delete from catalog_blobs where digest = $1 and "
+                     "not exists (select 1 from catalog_files where digest = $1) and "
+                     "not exists (select 1 from catalog_places where digest = $1)",
+                     {digest}));
   return {};
 }
 

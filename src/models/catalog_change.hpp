@@ -13,6 +13,7 @@
 #include "base/error.hpp"
 #include "models/catalog.hpp"
 #include "store/connection.hpp"
+#include "store/rows.hpp"
 
 namespace corral::models {
 
@@ -55,6 +56,9 @@ Result<bool> set_version(store::Connection& connection, const std::string& name,
 Result<void> release_contents(store::Connection& connection,
                               const std::vector<std::int64_t>& contents, std::int64_t now);
 
+// Forgets a blob that nothing uses and no machine has.
+Result<void> forget_blob(store::Connection& connection, const std::string& digest);
+
 // One row of kListCatalog, with the content's number.
 struct ListedModel {
   CatalogModel model;
@@ -69,6 +73,9 @@ struct ListedFile {
   StoredFile file;
 };
 Result<ListedFile> listed_file(store::Row row);
+
+// The next columns are bytes, modified_ns and inode.
+BlobIdentity read_identity(store::RowReader& read);
 
 std::int64_t to_nanoseconds(sys::Wall time);
 sys::Wall from_nanoseconds(std::int64_t nanoseconds);

@@ -24,17 +24,20 @@ constexpr std::size_t kModelsATransaction = 500;
 
 std::int64_t wrapped(std::uint64_t value) { return static_cast<std::int64_t>(value); }
 
-Result<void> save_model(Connection& connection, const IndexedModel& model) {
+Result<void> save_model(Connection& connection, const std::string& machine,
+                        const IndexedModel& model) {
   const std::string first = model.files.front().path.string();
   CORRAL_CHECK(
-      connection.run("delete from indexed_files where model = $1 and path <> $1", {first}));
+      connection.run("delete from indexed_files where machine = $2 and model = $1 and path <> $1",
+                     {first, machine}));
   for (const FileIdentity& file : model.files) {
     std::string path = file.path.string();
     Value metadata = path == first && model.metadata ? Value(to_json(*model.metadata)) : Value();
     // What a check found holds for the same bytes alone.
     CORRAL_CHECK(connection.run(
-        "insert into indexed_files (path, model, size, modified_ns, inode, device, metadata) "
-        "values ($1, $2, $3, $4, $5, $6, $7) on conflict (path) do update set "
+        "insert into indexed_files (path, model, size, modified_ns, inode, device, metadata, "
+        "machine) values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (machine, path) do update "
+        "set "
         "digest = case when indexed_files.size = excluded.size "
         "and indexed_files.modified_ns = excluded.modified_ns "
         "and indexed_files.inode = excluded.inode then indexed_files.digest else null end, "
@@ -44,7 +47,7 @@ Result<void> save_model(Connection& connection, const IndexedModel& model) {
         "model = excluded.model, size = excluded.size, modified_ns = excluded.modified_ns, "
         "inode = excluded.inode, device = excluded.device, metadata = excluded.metadata",
         {path, first, wrapped(file.size), to_nanoseconds(file.modified), wrapped(file.inode),
-         wrapped(file.device), metadata}));
+         wrapped(file.device), metadata, machine}));
   }
   return {};
 }
@@ -52,10 +55,15 @@ Result<void> save_model(Connection& connection, const IndexedModel& model) {
 }  // namespace
 
 Result<std::vector<IndexedModel>> FileIndex::load() {
+  // From before files were known by machine: whether it is this one's, the files themselves tell.
+  CORRAL_CHECK(database_.run(
+      "update indexed_files set machine = $1 where machine = '' and not exists "
+      "(select 1 from indexed_files o where o.machine = $1 and o.path = indexed_files.path)",
+      {machine_}));
   std::map<std::string, IndexedModel> models;  // by first file
   std::string after;
   for (;;) {
-    CORRAL_TRY(Rows rows, database_.run(kListIndexedFiles, {after, kPage}));
+    CORRAL_TRY(Rows rows, database_.run(kListIndexedFiles, {machine_, after, kPage}));
     for (std::size_t i = 0; i < rows.size(); ++i) {
       RowReader read(rows[i]);
       FileIdentity file;
@@ -88,14 +96,15 @@ Result<void> FileIndex::save(const std::vector<IndexedModel>& read,
     auto some = left.first(std::min(left.size(), kModelsATransaction));
     left = left.subspan(some.size());
     CORRAL_CHECK(database_.transact([&](Connection& connection) -> Result<void> {
-      for (const IndexedModel& model : some) CORRAL_CHECK(save_model(connection, model));
+      for (const IndexedModel& model : some) CORRAL_CHECK(save_model(connection, machine_, model));
       return {};
     }));
   }
   if (gone.empty()) return {};
   return database_.transact([&](Connection& connection) -> Result<void> {
     for (const sys::Path& path : gone) {
-      CORRAL_CHECK(connection.run("delete from indexed_files where model = $1", {path.string()}));
+      CORRAL_CHECK(connection.run("delete from indexed_files where machine = $1 and model = $2",
+                                  {machine_, path.string()}));
     }
     return {};
   });
@@ -105,8 +114,8 @@ Result<FileCheck> FileIndex::record(const FileIdentity& file, const std::string&
   return database_.transact([&](Connection& connection) -> Result<FileCheck> {
     CORRAL_TRY(Rows rows,
                connection.run("select size, modified_ns, inode, digest from indexed_files "
-                              "where path = $1 {for_update}",
-                              {file.path.string()}));
+                              "where machine = $1 and path = $2 {for_update}",
+                              {machine_, file.path.string()}));
     if (rows.empty())
       return fail(ErrorCode::not_found,
                   fmt::format("{} is not in the index any more", file.path.string()));
@@ -125,9 +134,10 @@ Result<FileCheck> FileIndex::record(const FileIdentity& file, const std::string&
           file.path.filename().string());
     }
     CORRAL_CHECK(connection.run(
-        "update indexed_files set digest = $1, checked_ms = $2, problem = $3 where path = $4",
+        "update indexed_files set digest = $1, checked_ms = $2, problem = $3 "
+        "where machine = $4 and path = $5",
         {check.digest, store::to_milliseconds(check.checked),
-         check.problem.empty() ? Value() : Value(check.problem), file.path.string()}));
+         check.problem.empty() ? Value() : Value(check.problem), machine_, file.path.string()}));
     return check;
   });
 }
@@ -144,7 +154,7 @@ Result<std::map<std::string, std::string>> FileIndex::texts_by_path(std::string_
   std::map<std::string, std::string> found;
   std::string after;
   for (;;) {
-    CORRAL_TRY(Rows rows, database_.run(statement, {after, kPage}));
+    CORRAL_TRY(Rows rows, database_.run(statement, {machine_, after, kPage}));
     for (std::size_t i = 0; i < rows.size(); ++i) {
       CORRAL_TRY(after, rows[i].text(0));
       CORRAL_TRY(std::string text, rows[i].text(1));

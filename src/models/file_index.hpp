@@ -1,4 +1,5 @@
-// The index of the models folder in the database, and what checks of its files found.
+// The index of the models folder in the database, and what checks of its files found. Each machine
+// has its own, since several may share the database.
 //
 // Such files have no checksum of their own: the first check keeps the one that it finds, and later
 // ones hold the file against it as long as it is the same file by size, time and inode.
@@ -11,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "models/model_index.hpp"
 #include "store/database.hpp"
@@ -26,8 +28,9 @@ struct FileCheck {
 
 class FileIndex final : public ModelIndex {
  public:
-  FileIndex(store::Database& database, const sys::Clock& clock)
-      : database_(database), clock_(clock) {}
+  // `machine`: see machine_id.hpp
+  FileIndex(store::Database& database, const sys::Clock& clock, std::string machine)
+      : database_(database), clock_(clock), machine_(std::move(machine)) {}
 
   Result<std::vector<IndexedModel>> load() override;
   Result<void> save(const std::vector<IndexedModel>& read,
@@ -47,17 +50,19 @@ class FileIndex final : public ModelIndex {
 
   store::Database& database_;
   const sys::Clock& clock_;
+  std::string machine_;
 };
 
 // The statements that read many rows, so that tests can look at the plans of these very texts.
 inline constexpr std::string_view kListIndexedFiles =
     "select path, model, size, modified_ns, inode, device, metadata from indexed_files "
-    "where path > $1 order by path limit $2";
+    "where machine = $1 and path > $2 order by path limit $3";
 inline constexpr std::string_view kKnownDigests =
     "select path, digest from indexed_files "
-    "where digest is not null and problem is null and path > $1 order by path limit $2";
+    "where machine = $1 and digest is not null and problem is null and path > $2 "
+    "order by path limit $3";
 inline constexpr std::string_view kDamagedFiles =
-    "select path, problem from indexed_files where problem is not null and path > $1 "
-    "order by path limit $2";
+    "select path, problem from indexed_files where machine = $1 and problem is not null and "
+    "path > $2 order by path limit $3";
 
 }  // namespace corral::models

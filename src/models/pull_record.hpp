@@ -15,6 +15,8 @@ namespace corral::models {
 
 enum class PullState { queued, running, paused, succeeded, failed, cancelled };
 std::string_view to_string(PullState state);
+// The author of a pull that was begun ahead, and nobody waits for.
+inline constexpr std::string_view kPrefetchAuthor = "prefetch";
 bool is_finished(PullState state);  // it will not go on by itself or by `resume`
 
 struct PullRecord {

@@ -281,6 +281,11 @@ net::Task<Result<PullView>> Pulls::Impl::pull(PullRequest request) {
   if (!request.name.empty()) CORRAL_CO_CHECK(check_model_name(request.name));
   if (auto* same = unfinished(request)) {
     bool rests = !same->working && same->record.state != PullState::queued;
+    if (same->record.author == kPrefetchAuthor && same->record.author != request.author) {
+      same->record.author = request.author;
+      CORRAL_CO_CHECK(co_await save(*same));
+      publish();
+    }
     if (!rests) co_return view_of(*same);
     co_return co_await act_on(*same, PullAction::resume);
   }
@@ -380,6 +385,7 @@ PullView Pulls::Impl::view_of(Pull& pull) const {
   view.id = record.id;
   view.reference = record.reference;
   view.name = record.name;
+  view.author = record.author;
   view.state = record.state;
   view.stage = pull.stage;
   view.started = record.started;

@@ -47,6 +47,7 @@ struct PullView {
   std::string id;
   std::string reference;
   std::string name;  // in the catalog; empty: not known yet
+  std::string author;
   PullState state = PullState::queued;
   std::string stage;  // "resolving", "downloading", "checking", "storing"; empty: none of them
   sys::Wall started;
@@ -100,7 +101,8 @@ class Pulls {
   // Those that run end, keeping what they have.
   net::Task<void> stop();
 
-  // Begins; an unfinished pull of the same reference goes on instead.
+  // Begins; an unfinished pull of the same reference goes on instead, and is the asking author's
+  // where nobody waited for it.
   net::Task<Result<PullView>> pull(PullRequest request);
   // conflict: its state does not allow that.
   net::Task<Result<PullView>> act(std::string id, PullAction action);

@@ -47,6 +47,12 @@ Result<FileIdentity> ServedModels::check_blob(const CatalogModel& model, const S
                 fmt::format("its file {} is damaged: {}", file.file.name, file.problem))
         .hint("pull the model again");
   }
+  if (!file.blob.is_known()) {
+    return fail(ErrorCode::conflict,
+                fmt::format("its file {} was not checked on this machine yet", file.file.name))
+        .hint(fmt::format("`corral verify {}` reads it, and takes it if it is what it should be",
+                          model.name));
+  }
   auto unchanged = check_unchanged(identity, *now);
   if (!unchanged) {
     Error error = std::move(unchanged).error();

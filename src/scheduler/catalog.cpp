@@ -108,8 +108,19 @@ ModelStatus describe_model(const models::ModelEntry& entry) {
     status.parameters = entry.metadata->parameters;
     status.quantization = entry.metadata->quantization;
     status.context_length = entry.metadata->context_length;
+    status.embeds = !entry.metadata->pooling.empty();
+    status.chats = !status.embeds;
+    status.sees = status.chats && entry.projector.has_value();
   }
   return status;
+}
+
+std::vector<std::string_view> capabilities_of(const ModelStatus& model) {
+  std::vector<std::string_view> names;
+  if (model.chats) names.emplace_back("chat");
+  if (model.embeds) names.emplace_back("embedding");
+  if (model.sees) names.emplace_back("vision");
+  return names;
 }
 
 }  // namespace corral::scheduler

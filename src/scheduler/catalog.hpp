@@ -38,6 +38,9 @@ struct ModelStatus {
   std::uint64_t parameters = 0;
   std::string quantization;
   std::uint64_t context_length = 0;  // trained, tokens
+  bool chats = false;                // what its files say it can do; nothing is known of endpoints
+  bool embeds = false;
+  bool sees = false;  // it has a projector
   std::chrono::system_clock::time_point modified;
   std::vector<std::string> aliases;
   std::string endpoint;      // for ModelSource::endpoint: their names
@@ -156,5 +159,8 @@ struct Catalog {
 };
 
 ModelStatus describe_model(const models::ModelEntry& entry);
+
+// "chat", "embedding", "vision"; none where nothing is known.
+std::vector<std::string_view> capabilities_of(const ModelStatus& model);
 
 }  // namespace corral::scheduler

@@ -4,6 +4,7 @@
 // Thread rule: plain values.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <set>
 #include <string>
@@ -23,6 +24,7 @@ struct Outlook {
   std::set<std::string> loaded;            // models with an engine, or waiting for one
   std::set<std::string> put_away;          // unloaded by hand, and not asked for since
   bool busy = false;                       // a request runs or waits, or an engine starts or ends
+  std::uint64_t served = 0;                // requests by the models' engines; changes with each
 };
 
 enum class Warmed { begun, loaded, no_room };

@@ -68,6 +68,7 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   std::chrono::milliseconds idle_timeout_of(const std::string& model) const;
   const config::ModelSettings* settings_of(const std::string& model) const;
   std::vector<std::string> aliases_of(const std::string& model) const;
+  ModelStatus describe(const models::ModelEntry& entry) const;
   ModelStatus status_of(const models::ModelEntry& entry) const;
   std::shared_ptr<const ModelTable> make_table() const;
   std::shared_ptr<Catalog> make_catalog() const;

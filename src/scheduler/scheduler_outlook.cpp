@@ -41,7 +41,9 @@ Outlook Scheduler::Impl::outlook() const {
     }
     bool moving = state != UnitState::out && state != UnitState::ready;
     const auto& endpoint = model->endpoint();
-    bool asked = endpoint != nullptr && endpoint->load().in_flight > 0;
+    const auto load = endpoint != nullptr ? endpoint->load() : gateway::EndpointLoad();
+    result.served += load.served;
+    bool asked = load.in_flight > 0;
     if (parts.waiting && parts.waiting(model->model()) > 0) asked = true;
     result.busy = result.busy || moving || asked;
   }

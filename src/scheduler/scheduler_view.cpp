@@ -134,9 +134,19 @@ std::vector<InstanceStatus> Scheduler::Impl::instances() {
   return result;
 }
 
-ModelStatus Scheduler::Impl::status_of(const models::ModelEntry& entry) const {
+// As the files and the settings have it.
+ModelStatus Scheduler::Impl::describe(const models::ModelEntry& entry) const {
   ModelStatus status = describe_model(entry);
   status.aliases = aliases_of(entry.name);
+  const auto own = settings->models.settings.find(entry.name);
+  if (own != settings->models.settings.end() && !own->second.projector.empty()) {
+    status.sees = status.chats;
+  }
+  return status;
+}
+
+ModelStatus Scheduler::Impl::status_of(const models::ModelEntry& entry) const {
+  ModelStatus status = describe(entry);
   if (status.state == ModelState::unusable) return status;
   auto find = [&](engines::Purpose purpose) -> const DeployedModel* {
     Key first{entry.name, purpose};
@@ -162,8 +172,7 @@ std::shared_ptr<const ModelTable> Scheduler::Impl::make_table() const {
   models.reserve(models.size() + list->entries().size());
   for (const auto& entry : list->entries()) {
     if (entry.state == models::ModelState::incomplete || hidden.contains(entry.name)) continue;
-    models.push_back(describe_model(entry));
-    models.back().aliases = aliases_of(entry.name);
+    models.push_back(describe(entry));
   }
   return std::make_shared<ModelTable>(std::move(models), list->warnings());
 }

@@ -175,7 +175,102 @@ constexpr Migration kTunedSettings{
     )",
 };
 
-constexpr std::array kMigrations = {kResources, kResourceHistory, kModelCatalog, kTunedSettings};
+// Where a file lies, and whether it is sound, is each machine's own: several may share the
+// database, each with blobs and a models folder of its own. What was known before is nobody's ('')
+// until a machine finds the very file. On the way down one machine's knowledge stays of each file.
+constexpr Migration kFilesByMachine{
+    .number = 5,
+    .name = "files by machine",
+    .up = R"(
+      create table catalog_places (
+        digest {text} not null references catalog_blobs (digest) on delete cascade,
+        machine {text} not null,
+        bytes {int} not null check (bytes >= 0),
+        modified_ns {int} not null,
+        inode {int} not null,
+        unused_ms {int},
+        checked_ms {int},
+        problem {text},
+        primary key (digest, machine)
+      ) {keyed};
+      insert into catalog_places
+        (digest, machine, bytes, modified_ns, inode, unused_ms, checked_ms, problem)
+        select digest, '', bytes, modified_ns, inode, unused_ms, checked_ms, problem
+        from catalog_blobs;
+      create index catalog_places_machine on catalog_places (machine, digest);
+      create index catalog_places_unused on catalog_places (machine, unused_ms, digest);
+      create index catalog_places_problem on catalog_places (machine, digest)
+        where problem is not null;
+      drop index catalog_blobs_unused;
+      drop index catalog_blobs_problem;
+      alter table catalog_blobs drop column modified_ns;
+      alter table catalog_blobs drop column inode;
+      alter table catalog_blobs drop column unused_ms;
+      alter table catalog_blobs drop column checked_ms;
+      alter table catalog_blobs drop column problem;
+      create table indexed_files_by_machine (
+        machine {text} not null,
+        path {text} not null,
+        model {text} not null,
+        size {int} not null,
+        modified_ns {int} not null,
+        inode {int} not null,
+        device {int} not null,
+        metadata {text},
+        digest {text},
+        checked_ms {int},
+        problem {text},
+        primary key (machine, path)
+      ) {keyed};
+      insert into indexed_files_by_machine (machine, path, model, size, modified_ns, inode, device,
+                                            metadata, digest, checked_ms, problem)
+        select '', path, model, size, modified_ns, inode, device, metadata, digest, checked_ms,
+               problem from indexed_files;
+      drop table indexed_files;
+      alter table indexed_files_by_machine rename to indexed_files;
+      create index indexed_files_model on indexed_files (machine, model, path);
+      create index indexed_files_problem on indexed_files (machine, path)
+        where problem is not null;
+    )",
+    .down = R"(
+      create table indexed_files_of_one (
+        path {text} primary key,
+        model {text} not null,
+        size {int} not null,
+        modified_ns {int} not null,
+        inode {int} not null,
+        device {int} not null,
+        metadata {text},
+        digest {text},
+        checked_ms {int},
+        problem {text}
+      ) {keyed};
+      insert into indexed_files_of_one (path, model, size, modified_ns, inode, device, metadata,
+                                        digest, checked_ms, problem)
+        select path, model, size, modified_ns, inode, device, metadata, digest, checked_ms, problem
+        from indexed_files f where machine =
+          (select min(o.machine) from indexed_files o where o.path = f.path);
+      drop table indexed_files;
+      alter table indexed_files_of_one rename to indexed_files;
+      create index indexed_files_model on indexed_files (model, path);
+      create index indexed_files_problem on indexed_files (path) where problem is not null;
+      alter table catalog_blobs add column modified_ns {int} not null default 0;
+      alter table catalog_blobs add column inode {int} not null default 0;
+      alter table catalog_blobs add column unused_ms {int};
+      alter table catalog_blobs add column checked_ms {int};
+      alter table catalog_blobs add column problem {text};
+      update catalog_blobs set (bytes, modified_ns, inode, unused_ms, checked_ms, problem) =
+        (select p.bytes, p.modified_ns, p.inode, p.unused_ms, p.checked_ms, p.problem
+         from catalog_places p where p.digest = catalog_blobs.digest order by p.machine limit 1)
+        where exists (select 1 from catalog_places p where p.digest = catalog_blobs.digest);
+      create index catalog_blobs_unused on catalog_blobs (unused_ms, digest);
+      create index catalog_blobs_problem on catalog_blobs (digest) where problem is not null;
+      drop table catalog_places;
+    )",
+};
+
+constexpr std::array kMigrations = {kResources, kResourceHistory, kModelCatalog, kTunedSettings,
+                                    kFilesByMachine};
 
 }  // namespace
 

@@ -199,7 +199,7 @@ def run_black_box(name, binary, env=None):
 
 
 def step_blackbox(_):
-    tally = build("release", ["corral", "bench_upstream"], keep_going=False)
+    tally = build("release", ["corral", "bench_upstream", "fake_docker"], keep_going=False)
     if tally.failed:
         return tally
     return run_black_box("black-box", ROOT / "build" / "release" / "bin" / "corral")
@@ -252,7 +252,7 @@ def step_coverage(_):
     shutil.rmtree(folder / "profile", ignore_errors=True)
     modules = modules_with_tests()
     tally = run_unit_tests("coverage", modules, {})
-    tally.add(build("coverage", ["corral", "bench_upstream"]))
+    tally.add(build("coverage", ["corral", "bench_upstream", "fake_docker"]))
     binary = folder / "bin" / "corral"
     if binary.is_file():
         profile = {"LLVM_PROFILE_FILE": str(folder / "profile" / "corral-%p.profraw")}

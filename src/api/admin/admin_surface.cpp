@@ -25,6 +25,8 @@ constexpr std::int64_t kLargestPage = 1000;
 bj::object describe(const scheduler::ModelStatus& model) {
   bj::array aliases;
   for (const auto& alias : model.aliases) aliases.emplace_back(alias);
+  bj::array capabilities;
+  for (auto name : scheduler::capabilities_of(model)) capabilities.emplace_back(name);
   return {{"name", model.name},
           {"source", model.source == scheduler::ModelSource::file ? "file" : "endpoint"},
           {"state", std::string(scheduler::to_string(model.state))},
@@ -33,6 +35,7 @@ bj::object describe(const scheduler::ModelStatus& model) {
           {"parameters", model.parameters},
           {"quantization", text_or_null(model.quantization)},
           {"context_length", model.context_length},
+          {"capabilities", std::move(capabilities)},
           {"modified", format_time(model.modified)},
           {"aliases", std::move(aliases)},
           {"endpoint", text_or_null(model.endpoint)},

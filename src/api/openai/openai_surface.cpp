@@ -1,6 +1,6 @@
 #include "api/openai/openai_surface.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include "api/errors.hpp"
 #include "api/openai/relay.hpp"
@@ -20,6 +20,9 @@ void append_model(std::string& out, const scheduler::ModelStatus& model, const s
   json::append_quoted(out, scheduler::to_string(model.state));
   if (model.context_length != 0)
     out += fmt::format(R"(,"context_length":{})", model.context_length);
+  if (auto names = scheduler::capabilities_of(model); !names.empty()) {
+    out += fmt::format(R"(,"capabilities":["{}"])", fmt::join(names, R"(",")"));
+  }
   out += '}';
 }
 

@@ -30,8 +30,8 @@ class ModelAdminTest : protected CatalogOfTest, public ApiTest {
     auto& files = world_.files();
     blobs_ = std::make_unique<models::BlobFolder>(files, world_.folder / "blobs");
     catalog_ = std::make_unique<models::Catalog>(
-        models::CatalogParts{*database_, world_.clock(), files, *blobs_});
-    index_ = std::make_unique<models::FileIndex>(*database_, world_.clock());
+        models::CatalogParts{*database_, world_.clock(), files, *blobs_, "here"});
+    index_ = std::make_unique<models::FileIndex>(*database_, world_.clock(), "here");
     served_ = std::make_unique<models::ServedModels>(
         models::ServedParts{*catalog_, *index_, files, *blobs_});
     history_ = std::make_unique<models::UsageHistory>(*database_, world_.clock());

@@ -44,8 +44,8 @@ class ShareSurfaceTest : protected PartsOfTest, public ApiTest {
     blobs_ = std::make_unique<models::BlobStore>(files, *large_, world_.folder / "blobs", 0);
     ASSERT_TRUE(blobs_->open());
     catalog_ = std::make_unique<models::Catalog>(
-        models::CatalogParts{*database_, world_.clock(), files, *blobs_});
-    index_ = std::make_unique<models::FileIndex>(*database_, world_.clock());
+        models::CatalogParts{*database_, world_.clock(), files, *blobs_, "here"});
+    index_ = std::make_unique<models::FileIndex>(*database_, world_.clock(), "here");
     served_ = std::make_unique<models::ServedModels>(
         models::ServedParts{*catalog_, *index_, files, *blobs_});
     world_.model_index = index_.get();

@@ -154,6 +154,8 @@ TEST_F(SurfaceTest, Models) {
   EXPECT_EQ(names, (std::vector<std::string>{"dead", "local", "remote", "gpt-4o", "tiny"}));
   EXPECT_EQ(parsed(get("/v1/models/GPT-4o")).at("id"), "GPT-4o");
   EXPECT_EQ(parsed(get("/v1/models/tiny")).at("context_length"), 2048);
+  EXPECT_EQ(parsed(get("/v1/models/tiny")).at("capabilities").as_array().at(0), "chat");
+  EXPECT_FALSE(parsed(get("/v1/models/remote")).as_object().contains("capabilities"));
   EXPECT_EQ(status_of(get("/v1/models/none")), 404);
   EXPECT_EQ(parsed(get("/v1/models/none")).at("error").at("code"), "model_not_found");
 }

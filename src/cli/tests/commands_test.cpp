@@ -14,10 +14,10 @@ namespace {
 const std::string kModels = R"({"models":[
  {"name":"corral-tiny","source":"file","state":"ready","size_bytes":7340032,"architecture":"llama",
   "parameters":3700000,"quantization":"Q8_0","context_length":2048,
-  "modified":"2025-12-31T21:00:00Z","aliases":["tiny"],"error":null},
+  "capabilities":["chat"],"modified":"2025-12-31T21:00:00Z","aliases":["tiny"],"error":null},
  {"name":"qwen2.5-7b-instruct","source":"file","state":"unloaded","size_bytes":4683073952,
   "architecture":"qwen2","parameters":7615616512,"quantization":"Q4_K_M","context_length":32768,
-  "modified":"2025-10-01T00:00:00+02:00","aliases":[],"error":null},
+  "capabilities":["chat","vision"],"modified":"2025-10-01T00:00:00+02:00","aliases":[],"error":null},
  {"name":"模型","source":"file","state":"unusable","size_bytes":12,"architecture":"",
   "parameters":null,"quantization":null,"context_length":null,"modified":null,"aliases":[],
   "error":"the file is cut short"},
@@ -35,7 +35,8 @@ const std::string kInstances = R"({"instances":[
 
 const std::string kModel = R"({"name":"corral-tiny","source":"file","state":"failed",
  "size_bytes":7340032,"architecture":"llama","parameters":3700000,"quantization":"Q8_0",
- "context_length":2048,"modified":"2025-12-31T21:00:00Z","aliases":["tiny","small"],
+ "context_length":2048,"capabilities":["chat","vision"],"modified":"2025-12-31T21:00:00Z",
+ "aliases":["tiny","small"],
  "error":"the engine ended with exit code 1","files":[{"path":"/m/corral-tiny.gguf",
  "size_bytes":7340032}],"chat_template":"{{ messages }}","metadata":{},
  "settings":{"context":2048,"slots":4,"idle_timeout_ms":300000},"memory_estimate_bytes":20971520})";

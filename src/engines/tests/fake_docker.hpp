@@ -1,6 +1,7 @@
 // A Docker Engine for tests: answers over a unix socket as Docker's published API says, for the few
 // calls that are used, and misbehaves on demand. It runs nothing; the API of its "containers" is a
-// port of its own that answers with `api_status`.
+// port of its own that answers with `api_status`. That it answers as a Docker Engine does is shown
+// with Docker's own client for Python (tests/test_fake_docker.py).
 //
 // Thread rule: thread-safe; connections have threads of their own.
 #pragma once
@@ -10,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/json.hpp>
 #include <condition_variable>
@@ -31,6 +33,7 @@ class FakeDocker {
   struct Made {
     std::string id;
     boost::json::object spec;
+    bool begun = false;  // once at least
     bool running = false;
     int exit_code = 0;
     bool out_of_memory = false;
@@ -143,6 +146,9 @@ class FakeDocker {
 
  private:
   using Json = boost::json::object;
+  static constexpr const char* kStats =
+      R"({"memory_stats":{"usage":3000,"limit":9000,"stats":{"inactive_file":1000}},)"
+      R"("cpu_stats":{"cpu_usage":{"total_usage":2500000000}}})";
 
   void accept_all(int listener) {
     for (;;) {
@@ -225,15 +231,19 @@ class FakeDocker {
     auto space = line.find(' ');
     std::string method = line.substr(0, space);
     std::string target = line.substr(space + 1);
+    if (target.starts_with("/v1.43/")) {
+      target = target.substr(6);
+    } else if (target != "/version" && target != "/_ping") {
+      return send_all(socket, answer(400, R"({"message":"only API version 1.43 is spoken"})"));
+    }
+    if (target == "/_ping") return send_all(socket, answer(200, "OK"));
     if (target == "/version") {
       return send_all(socket, answer(200, R"({"ApiVersion":"1.43","MinAPIVersion":"1.12"})"));
     }
-    if (!target.starts_with("/v1.43/")) return send_all(socket, answer(400, "{}"));
-    target = target.substr(6);
     std::string path = target.substr(0, target.find('?'));
     if (path == "/events") return send_events(socket);
     if (path == "/images/create") return send_pull(socket, target);
-    if (path == "/containers/json") return send_all(socket, answer(200, listing()));
+    if (path == "/containers/json") return send_all(socket, answer(200, listing(target)));
     if (path.starts_with("/images/")) return send_image(socket, path);
     if (path == "/containers/create") return send_all(socket, create(target, body));
     return of_container(socket, method, path.substr(12), target);
@@ -241,9 +251,13 @@ class FakeDocker {
 
   bool send_image(int socket, const std::string& path) {
     std::lock_guard lock(mutex_);
-    bool known = images_.contains(path.substr(8, path.size() - 8 - 5));
-    return send_all(socket, known ? answer(200, R"({"Id":"sha256:1"})")
-                                  : answer(404, R"({"message":"No such image"})"));
+    auto name = path.substr(8, path.size() - 8 - 5);
+    if (!images_.contains(name)) {
+      return send_all(socket, answer(404, R"({"message":"No such image"})"));
+    }
+    return send_all(
+        socket, answer(200, boost::json::serialize(
+                                Json{{"Id", "sha256:1"}, {"RepoTags", boost::json::array{name}}})));
   }
 
   bool send_pull(int socket, const std::string& target) {
@@ -257,13 +271,7 @@ class FakeDocker {
                  R"({"status":"Downloading","progressDetail":{"current":5,"to)");
       send_chunk(socket, R"(tal":50},"id":"b"}{"status":"Pull complete","id":"a"})");
       std::lock_guard lock(mutex_);
-      auto name = target.substr(target.find("fromImage=") + 10);
-      auto tag = name.substr(name.find("&tag=") + 5);
-      name = name.substr(0, name.find('&'));
-      for (auto at = name.find("%2F"); at != std::string::npos; at = name.find("%2F")) {
-        name.replace(at, 3, "/");
-      }
-      images_.insert(name + ":" + tag);
+      images_.insert(value_of(target, "fromImage") + ":" + value_of(target, "tag"));
     } else {
       send_chunk(socket, R"({"errorDetail":{"message":"manifest unknown"},"error":"x"})");
     }
@@ -272,7 +280,7 @@ class FakeDocker {
 
   std::string create(const std::string& target, const std::string& body) {
     std::lock_guard lock(mutex_);
-    auto name = target.substr(target.find("name=") + 5);
+    auto name = value_of(target, "name");
     if (containers_.contains(name)) return answer(409, R"({"message":"name is in use"})");
     auto spec = boost::json::parse(body).as_object();
     if (!images_.contains(std::string(spec.at("Image").as_string()))) {
@@ -283,37 +291,99 @@ class FakeDocker {
     return answer(201, fmt::format(R"({{"Id":"{}","Warnings":[]}})", id));
   }
 
-  std::string listing() {
+  // What stands behind `name=` in the query, decoded; empty: nothing.
+  static std::string value_of(const std::string& target, const std::string& name) {
+    auto at = target.find('?');
+    while (at != std::string::npos) {
+      auto end = target.find('&', at + 1);
+      auto pair = target.substr(at + 1, end == std::string::npos ? end : end - at - 1);
+      if (pair.starts_with(name + "=")) return decoded(pair.substr(name.size() + 1));
+      at = end;
+    }
+    return {};
+  }
+  static std::string decoded(const std::string& text) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      if (text[i] == '%') {
+        out += static_cast<char>(std::stoi(text.substr(i + 1, 2), nullptr, 16));
+        i += 2;
+      } else {
+        out += text[i] == '+' ? ' ' : text[i];
+      }
+    }
+    return out;
+  }
+  // As Docker reads a flag of the query.
+  static bool is_set(const std::string& target, const std::string& name, bool otherwise = false) {
+    auto value = value_of(target, name);
+    if (value.empty()) return otherwise;
+    return value != "0" && value != "false" && value != "False";
+  }
+
+  // {"label":["name","name=value"]}: all of them; or {"label":{"name":true}}, as older clients say.
+  static bool matches(const boost::json::object& labels, const std::string& filters) {
+    if (filters.empty()) return true;
+    auto parsed = boost::json::parse(filters);
+    const auto* wanted = parsed.as_object().if_contains("label");
+    if (wanted == nullptr) return true;
+    std::vector<std::string> all;
+    if (wanted->is_array()) {
+      for (const auto& each : wanted->get_array()) all.emplace_back(each.as_string());
+    } else {
+      for (const auto& each : wanted->as_object()) all.emplace_back(each.key());
+    }
+    return std::ranges::all_of(all, [&](const std::string& each) {
+      auto equals = each.find('=');
+      const auto* found = labels.if_contains(each.substr(0, equals));
+      if (found == nullptr) return false;
+      return equals == std::string::npos || found->as_string() == each.substr(equals + 1);
+    });
+  }
+
+  static const char* state_of(const Made& made) {
+    return made.running ? "running" : made.begun ? "exited" : "created";
+  }
+  static Json labels_of(const Made& made) {
+    const auto* labels = made.spec.if_contains("Labels");
+    return labels != nullptr && labels->is_object() ? labels->get_object() : Json();
+  }
+
+  std::string listing(const std::string& target) {
     std::lock_guard lock(mutex_);
     boost::json::array all;
     for (const auto& [name, made] : containers_) {
-      const auto* labels = made.spec.if_contains("Labels");
-      if (labels == nullptr) continue;
+      auto labels = labels_of(made);
+      if (!matches(labels, value_of(target, "filters"))) continue;
+      if (!made.running && !is_set(target, "all")) continue;
       all.push_back(Json{{"Id", made.id},
                          {"Names", {"/" + name}},
                          {"Image", made.spec.at("Image")},
-                         {"State", made.running ? "running" : "exited"},
+                         {"State", state_of(made)},
                          {"Status", made.running ? "Up 1 second" : "Exited"},
-                         {"Labels", *labels}});
+                         {"Labels", std::move(labels)}});
     }
     return boost::json::serialize(all);
   }
 
-  std::string inspected(const Made& made) const {
+  std::string inspected(const std::string& name, const Made& made) const {
     Json ports;
     if (made.running) {
       boost::json::array bound;  // braces around one value may copy it
       bound.push_back(Json{{"HostIp", "127.0.0.1"}, {"HostPort", std::to_string(port)}});
       ports["8080/tcp"] = std::move(bound);
     }
-    const auto* labels = made.spec.if_contains("Labels");
     return boost::json::serialize(
         Json{{"Id", made.id},
-             {"State", Json{{"Running", made.running},
+             {"Name", "/" + name},
+             {"Image", "sha256:1"},
+             {"State", Json{{"Status", state_of(made)},
+                            {"Running", made.running},
                             {"ExitCode", made.exit_code},
                             {"OOMKilled", made.out_of_memory},
                             {"Error", ""}}},
-             {"Config", Json{{"Labels", labels != nullptr ? *labels : boost::json::value(Json())}}},
+             {"Config",
+              Json{{"Image", made.spec.at("Image")}, {"Labels", labels_of(made)}, {"Tty", false}}},
              {"NetworkSettings", Json{{"Ports", std::move(ports)}}}});
   }
 
@@ -333,21 +403,22 @@ class FakeDocker {
     }
     auto& [name, made] = *found;
     if (method == "DELETE") {
+      if (made.running && !is_set(target, "force")) {
+        return send_all(socket, answer(409, R"({"message":"cannot remove a running container"})"));
+      }
       tell("destroy", name);
       containers_.erase(found);
       return send_all(socket, answer(204, ""));
     }
-    if (verb == "json") return send_all(socket, answer(200, inspected(made)));
+    if (verb == "json") return send_all(socket, answer(200, inspected(name, made)));
     if (verb == "stats") {
-      return send_all(socket, answer(200, R"({"memory_stats":{"usage":3000,"limit":9000,"stats":)"
-                                          R"({"inactive_file":1000}},"cpu_stats":{"cpu_usage":)"
-                                          R"({"total_usage":2500000000}}})"));
+      if (is_set(target, "stream", true)) return send_stats(socket, made.id, lock);
+      return send_all(socket, answer(200, kStats));
     }
-    if (verb == "logs") {
-      bool follow = target.find("follow=true") != std::string::npos;
-      return send_log(socket, follow, made.id, lock);
-    }
+    if (verb == "logs") return send_log(socket, is_set(target, "follow"), made.id, lock);
     if (verb == "start") {
+      if (made.running) return send_all(socket, answer(304, ""));
+      made.begun = true;
       made.running = dies_at_start.load() <= 0;
       if (!made.running) {
         --dies_at_start;
@@ -357,6 +428,7 @@ class FakeDocker {
     }
     if (verb == "stop" || verb == "kill") {
       if (!made.running) return send_all(socket, answer(304, ""));
+      made.exit_code = verb == "kill" ? 137 : 0;
       made.running = false;
       tell("die", name);
     }
@@ -373,6 +445,16 @@ class FakeDocker {
                     [&] { return !is_running(id) || !open_.contains(socket) || gone(socket); });
     }
     return send_all(socket, "0\r\n\r\n") && !follow;
+  }
+
+  // A sample again and again, while it runs and somebody listens.
+  bool send_stats(int socket, std::string id, std::unique_lock<std::mutex>& lock) {
+    send_all(socket, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    while (is_running(id) && open_.contains(socket) && !gone(socket)) {
+      if (!send_chunk(socket, std::string(kStats) + "\n")) return false;
+      changed_.wait_for(lock, std::chrono::milliseconds(10));
+    }
+    return send_all(socket, "0\r\n\r\n") && false;
   }
 
   static bool gone(int socket) {
@@ -401,10 +483,11 @@ class FakeDocker {
   }
 
   void tell(const std::string& action, const std::string& name) {
+    auto found = containers_.find(name);
     events_.push_back(fmt::format(
-        R"({{"Type":"container","Action":"{}","Actor":{{"ID":"x","Attributes":{{"name":"{}"}}}}}})"
+        R"({{"Type":"container","Action":"{}","Actor":{{"ID":"{}","Attributes":{{"name":"{}"}}}}}})"
         "\n",
-        action, name));
+        action, found != containers_.end() ? found->second.id : "x", name));
     changed_.notify_all();
   }
 

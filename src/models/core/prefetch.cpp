@@ -26,13 +26,42 @@ bool is_fixed_origin(std::string_view origin) {
   return revision.size() == 40 && is_commit_text(revision);  // a commit; branches and tags may move
 }
 
-bool Prefetch::quiet(const PrefetchView& view, sys::Wall now) {
+// What others did with the pulls meanwhile.
+void Prefetch::look_at(const std::vector<PrefetchPull>& own) {
+  std::set<std::string> paused;
+  for (const auto& pull : own) {
+    if (!pull.going) paused.insert(pull.id);
+    if (pull.going && gave_way_.contains(pull.id)) taken_over_.insert(pull.id);
+  }
+  std::erase_if(gave_way_, [&](const auto& id) { return !paused.contains(id); });
+  std::erase_if(taken_over_, [&](const auto& id) {
+    return std::ranges::find(own, id, &PrefetchPull::id) == own.end();
+  });
+}
+
+PrefetchTurn Prefetch::turn(const PrefetchView& view, sys::Wall now) {
+  look_at(view.own);
+  PrefetchTurn turn;
   if (view.busy || view.pulling) {
     quiet_since_.reset();
-    return false;
+    for (const auto& pull : view.own) {
+      if (!pull.going || taken_over_.contains(pull.id)) continue;
+      gave_way_.insert(pull.id);
+      turn.pause.push_back(pull.id);
+    }
+    return turn;
   }
   if (!quiet_since_ || *quiet_since_ > now) quiet_since_ = now;  // the clock may be set back
-  return now - *quiet_since_ >= kQuiet;
+  if (now - *quiet_since_ < view.quiet) return turn;
+  // One at a time.
+  if (std::ranges::any_of(view.own, &PrefetchPull::going)) return turn;
+  if (gave_way_.empty()) {
+    turn.ask = true;
+  } else {
+    turn.resume = *gave_way_.begin();
+    gave_way_.erase(gave_way_.begin());
+  }
+  return turn;
 }
 
 std::vector<PrefetchDue> Prefetch::due(std::vector<PrefetchModel> used, sys::Wall now) const {

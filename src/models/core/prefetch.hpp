@@ -1,10 +1,13 @@
 // Which models of the catalog are worth asking their source for a newer version, ahead of anybody:
 // those that were used most in the last two weeks and on several days, at most a few, each at most
 // once a day, only while nothing else is to be done. And whether what the source has is to be
-// fetched: other bytes, for which there is room to spare.
+// fetched: other bytes, for which there is room to spare. What it began gives way: it is paused
+// when requests or somebody's pull come, and goes on when nothing was done for a while again.
 //
 // Thread rule: none of its own; the time comes in. Example:
-//   if (!prefetch.quiet(view, now)) return;
+//   auto turn = prefetch.turn(view, now);
+//   ... pause turn.pause, resume turn.resume ...
+//   if (!turn.ask) return;
 //   for (const auto& due : prefetch.due(used, now)) {
 //     auto verdict = judge_newer(co_await resolve(due.origin), due.model, free);
 //     if (verdict.fetch) pull(due.origin, due.model.name);
@@ -15,6 +18,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,9 +33,24 @@ struct PrefetchModel {
   unsigned days = 0;           // of them, with a request
 };
 
+// A pull that was begun ahead, and is not at its end.
+struct PrefetchPull {
+  std::string id;
+  bool going = false;  // otherwise it is paused
+};
+
 struct PrefetchView {
   bool busy = false;     // requests run, models load
   bool pulling = false;  // somebody's pull is under way
+  std::vector<PrefetchPull> own;
+  std::chrono::milliseconds quiet = std::chrono::minutes(1);  // without work before
+};
+
+// What is to be done now.
+struct PrefetchTurn {
+  std::vector<std::string> pause;     // these pulls
+  std::optional<std::string> resume;  // this one
+  bool ask = false;                   // sources may be asked
 };
 
 struct PrefetchDue {
@@ -41,23 +60,29 @@ struct PrefetchDue {
 
 class Prefetch {
  public:
-  static constexpr std::size_t kMost = 3;           // models
-  static constexpr unsigned kLeastDays = 2;         // of use
-  static constexpr std::chrono::hours kEvery{24};   // for each model
-  static constexpr std::chrono::minutes kQuiet{1};  // without work before
+  static constexpr std::size_t kMost = 3;          // models
+  static constexpr unsigned kLeastDays = 2;        // of use
+  static constexpr std::chrono::hours kEvery{24};  // for each model
 
-  // When each model was asked for last, by name: of an earlier run.
-  explicit Prefetch(std::map<std::string, sys::Wall> asked = {}) : asked_(std::move(asked)) {}
+  // Of an earlier run: when each model was asked for last, by name; and the pulls that gave way.
+  explicit Prefetch(std::map<std::string, sys::Wall> asked = {},
+                    std::set<std::string> gave_way = {})
+      : asked_(std::move(asked)), gave_way_(std::move(gave_way)) {}
 
-  // Has nothing been done for long enough? To be asked every few seconds.
-  bool quiet(const PrefetchView& view, sys::Wall now);
+  // To be asked every second or so.
+  PrefetchTurn turn(const PrefetchView& view, sys::Wall now);
   // `used` in any order. Models whose origin cannot change (a checksum, a commit) are left out.
   std::vector<PrefetchDue> due(std::vector<PrefetchModel> used, sys::Wall now) const;
   void asked(const std::string& name, sys::Wall now) { asked_[name] = now; }
   const std::map<std::string, sys::Wall>& asked() const { return asked_; }
+  const std::set<std::string>& gave_way() const { return gave_way_; }
 
  private:
+  void look_at(const std::vector<PrefetchPull>& own);
+
   std::map<std::string, sys::Wall> asked_;
+  std::set<std::string> gave_way_;    // pulls that were paused here, and by nobody else
+  std::set<std::string> taken_over_;  // pulls that somebody resumed: they give way no more
   std::optional<sys::Wall> quiet_since_;
 };
 

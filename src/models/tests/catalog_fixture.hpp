@@ -42,7 +42,8 @@ class CatalogTest : public store::EachDatabase {
   void SetUp() override {
     store::EachDatabase::SetUp();
     ASSERT_OK(store::migrate(*database_, store::schema_migrations(), clock_));
-    catalog_ = std::make_unique<Catalog>(CatalogParts{*database_, clock_, *files_, blobs_});
+    catalog_ =
+        std::make_unique<Catalog>(CatalogParts{*database_, clock_, *files_, blobs_, kMachine});
   }
 
   static std::string digest_of(std::string_view bytes) {
@@ -88,6 +89,7 @@ class CatalogTest : public store::EachDatabase {
     return out;
   }
 
+  static constexpr const char* kMachine = "0a";
   sys::ManualClock clock_;
   std::unique_ptr<sys::Files> files_ = sys::real_files();
   TestBlobs blobs_{*files_, folder_ / "blobs"};

@@ -34,13 +34,13 @@ class CatalogPlans : public CatalogTest {
         "with recursive n (i) as (select 10000 union all select i + 1 from n where i < 19999) ";
     for (
         const char* text :
-        {"insert into catalog_blobs select 'sha256:' || i, 5, 1, 2, 3, "
-         "case when i % 100 = 0 then i end, null, null from n",
+        {"insert into catalog_blobs select 'sha256:' || i, 5, "
+         "7 from n",
          "insert into catalog_contents (fingerprint, bytes, metadata) select 'f' || i, 5, '{}' "
          "from n",
          "insert into catalog_models select 'model-' || i, 'model-' || i, 1, 7 from n",
-         "insert into indexed_files select '/m/' || i, '/m/' || i, 1, 2, 3, 4, '{}', null, "
-         "null, "
+         "insert into indexed_files select 'm' || (i % 3), '/m/' || i, '/m/' || i, 1, 2, 3, 4, "
+         "'{}', 'd', null, "
          "case when i % 500 = 0 then 'bad' end from n",
          "insert into model_usage select 'model-' || (i % 100), 20000 + i / 100, 1, 2, 3, 4 from n",
          "insert into model_benchmarks (model, measured_ms, body) select 'model-' || (i % 500), i, "
@@ -52,6 +52,13 @@ class CatalogPlans : public CatalogTest {
     run("insert into catalog_versions select 'model-' || substr(fingerprint, 2), 1, id, '', '', "
         "'', "
         "'a', 8 from catalog_contents");
+    for (const char* machine : {"'m' || (i % 3)", "''"}) {
+      run(
+          fmt::format("{}insert into catalog_places select 'sha256:' || i, {}, 5, 1, 2, "
+                      "case when i % 100 = 0 then i end, null, "
+                      "case when i % 500 = 0 then 'bad' end from n",
+                      kNumbers, machine));
+    }
     run("analyze");
   }
 };
@@ -62,15 +69,17 @@ TEST_P(CatalogPlans, ListsUseAnIndex) {
   EXPECT_EQ(count("catalog_versions"), 10000);
   expect_order(plan(kListCatalog, {"model-15000", "%", 50}));
   expect_order(plan(kListCatalog, {"", "%5%", 50}));
-  expect_index(plan(kListCatalogFiles, {"model-15000", "model-15049"}));
+  expect_index(plan(kListCatalogFiles, {"model-15000", "model-15049", "m1"}));
   expect_order(plan(kListCatalogVersions, {"model-15000", 100}));
-  expect_order(plan(kUnusedBlobs, {10500, 200}));
-  expect_order(plan(kDamagedBlobs, {"", 100}));
-  expect_order(plan(kListIndexedFiles, {"/m/15000", 100}));
-  expect_order(plan(kDamagedFiles, {"", 100}));
+  expect_order(plan(kUnusedBlobs, {"m1", 10500, 200}));
+  expect_order(plan(kDamagedBlobs, {"m1", "", 100}));
+  expect_order(plan(kUnclaimedBlobs, {"sha256:15000", 100}));
+  expect_order(plan(kListIndexedFiles, {"m1", "/m/15000", 100}));
+  expect_order(plan(kKnownDigests, {"m1", "/m/15000", 100}));
   expect_order(plan(kUsageDays, {"model-50", 30}));
-  // Few rows of a model, which PostgreSQL may sort; and what is summed is sorted in any case, but
-  // only of the days that count.
+  // Few rows of a machine or a model, which PostgreSQL may sort; and what is summed is sorted in
+  // any case, but only of the days that count.
+  expect_index(plan(kDamagedFiles, {"m1", "", 100}));
   expect_index(plan(kListBenchmarks, {"model-50", 20}));
   expect_index(plan(kMostUsed, {20195, 10}));
 }
@@ -80,7 +89,10 @@ TEST_P(CatalogPlans, SingleRowsAreFoundByTheirKeys) {
   expect_index(plan("select name from catalog_models where folded = $1", {"model-15000"}));
   expect_index(plan("select 1 from catalog_files where digest = $1", {"sha256:15000"}));
   expect_index(plan("select 1 from catalog_versions where content = $1", {17}));
-  expect_index(plan("delete from indexed_files where model = $1 and path <> $1", {"/m/15000"}));
+  expect_index(plan(kKnownBlob, {"sha256:15000", "m1"}));
+  expect_index(plan("update catalog_places set unused_ms = null where digest = $1", {"sha256:1"}));
+  expect_index(plan("delete from indexed_files where machine = $2 and model = $1 and path <> $1",
+                    {"/m/15000", "m1"}));
 }
 
 }  // namespace

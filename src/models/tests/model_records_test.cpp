@@ -23,7 +23,7 @@ class Records : public CatalogTest {
   void SetUp() override {
     CatalogTest::SetUp();
     history_ = std::make_unique<UsageHistory>(*database_, clock_);
-    index_ = std::make_unique<FileIndex>(*database_, clock_);
+    index_ = std::make_unique<FileIndex>(*database_, clock_, kMachine);
     served_ = std::make_unique<ServedModels>(ServedParts{*catalog_, *index_, *files_, blobs_});
   }
   std::vector<std::string> used(int limit) {

@@ -23,12 +23,12 @@ std::string names(const std::vector<PrefetchDue>& due) {
 class PrefetchTest : public testing::Test {
  protected:
   std::vector<PrefetchDue> look(std::vector<PrefetchModel> used, PrefetchView view = {}) {
-    if (!prefetch_.quiet(view, now_)) return {};
+    if (!prefetch_.turn(view, now_).ask) return {};
     return prefetch_.due(std::move(used), now_);
   }
   std::string after_quiet(const std::vector<PrefetchModel>& used) {
     (void)look(used);
-    now_ += Prefetch::kQuiet;
+    now_ += PrefetchView().quiet;
     return names(look(used));
   }
 
@@ -73,6 +73,84 @@ TEST_F(PrefetchTest, OnlyAfterAQuietTime) {
   now_ -= 100h;
   EXPECT_EQ(names(look(used)), "");
   EXPECT_EQ(after_quiet(used), "a ");
+}
+
+// What is done with pulls, as text: "-a" is paused, "+a" resumed, "?" may begin another.
+class PrefetchTurnTest : public testing::Test {
+ protected:
+  std::string turn(PrefetchView view) {
+    auto done = prefetch_.turn(view, now_);
+    std::string text;
+    for (const auto& id : done.pause) text += "-" + id;
+    if (done.resume) text += "+" + *done.resume;
+    if (done.ask) text += "?";
+    return text;
+  }
+  static PrefetchView with(std::vector<PrefetchPull> own) { return {.own = std::move(own)}; }
+  static PrefetchView busy(std::vector<PrefetchPull> own) {
+    return {.busy = true, .own = std::move(own)};
+  }
+
+  Prefetch prefetch_;
+  sys::Wall now_ = sys::Wall(1'700'000'000s);
+};
+
+TEST_F(PrefetchTurnTest, WhatItBeganGivesWayAndGoesOn) {
+  EXPECT_EQ(turn(with({{"a", true}})), "");
+  EXPECT_EQ(turn(busy({{"a", true}})), "-a");
+  EXPECT_EQ(prefetch_.gave_way(), std::set<std::string>{"a"});
+  EXPECT_EQ(turn(busy({{"a", false}})), "");
+  EXPECT_EQ(turn(with({{"a", false}})), "") << "the quiet time begins";
+  now_ += 59s;
+  EXPECT_EQ(turn(with({{"a", false}})), "");
+  now_ += 1s;
+  EXPECT_EQ(turn(with({{"a", false}})), "+a");
+  EXPECT_EQ(turn(with({{"a", true}})), "") << "one at a time";
+  EXPECT_EQ(turn(with({})), "?");
+}
+
+TEST_F(PrefetchTurnTest, SomebodysPullGoesFirst) {
+  EXPECT_EQ(turn({.pulling = true, .own = {{"a", true}}}), "-a");
+  now_ += 1h;
+  EXPECT_EQ(turn({.pulling = true, .own = {{"a", false}}}), "");
+  EXPECT_EQ(turn(with({{"a", false}})), "");
+  now_ += 1min;
+  EXPECT_EQ(turn(with({{"a", false}})), "+a");
+}
+
+TEST_F(PrefetchTurnTest, WhatSomebodyElseDidStays) {
+  (void)turn(with({}));
+  now_ += 1min;
+  EXPECT_EQ(turn(with({{"hand", false}})), "?") << "paused by hand, it is not resumed";
+  EXPECT_EQ(turn(busy({{"a", true}, {"hand", false}})), "-a");
+  EXPECT_EQ(turn(busy({{"a", true}, {"hand", false}})), "") << "resumed by hand, it goes on";
+  EXPECT_EQ(turn(busy({{"a", true}})), "");
+  EXPECT_EQ(turn(busy({})), "");
+  EXPECT_EQ(turn(busy({{"a", true}})), "-a") << "another one";
+}
+
+TEST_F(PrefetchTurnTest, SeveralGoOnOneAfterTheOther) {
+  EXPECT_EQ(turn(busy({{"a", true}, {"b", true}})), "-a-b");
+  (void)turn(with({{"a", false}, {"b", false}}));
+  now_ += 1min;
+  EXPECT_EQ(turn(with({{"a", false}, {"b", false}})), "+a");
+  EXPECT_EQ(turn(with({{"a", true}, {"b", false}})), "");
+  EXPECT_EQ(turn(with({{"b", false}})), "+b");
+}
+
+TEST_F(PrefetchTurnTest, WhatGaveWayInAnEarlierRunGoesOn) {
+  prefetch_ = Prefetch({}, {"a", "gone"});
+  (void)turn(with({{"a", false}}));
+  EXPECT_EQ(prefetch_.gave_way(), std::set<std::string>{"a"});
+  now_ += 1min;
+  EXPECT_EQ(turn(with({{"a", false}})), "+a");
+}
+
+TEST_F(PrefetchTurnTest, TheQuietTimeIsAsWished) {
+  PrefetchView view{.quiet = 5s};
+  EXPECT_EQ(turn(view), "");
+  now_ += 5s;
+  EXPECT_EQ(turn(view), "?");
 }
 
 TEST_F(PrefetchTest, WhatCannotChangeIsNotAskedFor) {

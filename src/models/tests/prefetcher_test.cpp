@@ -16,7 +16,7 @@ class PrefetcherTest : public FetchTest {
     EXPECT_TRUE(opened);
     database_ = std::move(*opened);
     EXPECT_TRUE(store::migrate(*database_, store::schema_migrations(), hand_));
-    catalog_ = std::make_unique<Catalog>(CatalogParts{*database_, hand_, *files_, blobs_});
+    catalog_ = std::make_unique<Catalog>(CatalogParts{*database_, hand_, *files_, blobs_, "here"});
     history_ = std::make_unique<UsageHistory>(*database_, hand_);
     pulls_ = std::make_unique<Pulls>(PullParts{shard_, pool_, blobs_, *files_, clock_,
                                                telemetry::Logger(telemetry::null_sink(), "pulls"),
@@ -55,6 +55,23 @@ class PrefetcherTest : public FetchTest {
     ASSERT_TRUE(view);
     settle();
   }
+  void once(bool busy = false) {
+    loops_.run(control(), prefetcher_->look({busy, kQuiet}));
+    hand_.advance(kQuiet);
+  }
+  // A pull that was begun ahead and stays in the middle of its bytes, until the server's `release`.
+  std::string begun() {
+    offer(1);
+    pull();
+    use_on_two_days();
+    offer(2);
+    server_.set({.hold_after = content_.size() / 2});
+    once();
+    once();
+    EXPECT_TRUE(eventually([&] { return newest().state == PullState::running; }, 20s));
+    return newest().id;
+  }
+  PullView newest() { return pulls_->list().front(); }
   void settle() {
     ASSERT_TRUE(eventually(
         [&] {
@@ -73,11 +90,11 @@ class PrefetcherTest : public FetchTest {
   }
   // A quiet time, and then a look that may ask.
   void look(bool busy = false) {
-    loops_.run(control(), prefetcher_->look(busy));
-    hand_.advance(Prefetch::kQuiet);
-    loops_.run(control(), prefetcher_->look(busy));
+    once(busy);
+    loops_.run(control(), prefetcher_->look({busy, kQuiet}));
     settle();
   }
+  static constexpr std::chrono::minutes kQuiet{1};
   std::string digest() { return catalog_->show("lab/tiny")->files[0].file.digest; }
 
   sys::ManualClock hand_;
@@ -105,7 +122,7 @@ TEST_F(PrefetcherTest, WhatChangedAtItsSourceIsFetched) {
   look();
   ASSERT_EQ(pulls_->list().size(), 2u);
   EXPECT_NE(digest(), old);
-  EXPECT_EQ(catalog_->show("lab/tiny")->author, Prefetcher::kAuthor);
+  EXPECT_EQ(catalog_->show("lab/tiny")->author, kPrefetchAuthor);
   EXPECT_EQ(catalog_->show("lab/tiny")->version, 2);
 }
 
@@ -121,6 +138,62 @@ TEST_F(PrefetcherTest, ARestartDoesNotAskAgain) {
   hand_.advance(25h);
   look();
   EXPECT_GT(server_.answers(), before);
+}
+
+TEST_F(PrefetcherTest, ItGivesWayAndGoesOnAlsoAfterARestart) {
+  auto id = begun();
+  EXPECT_EQ(newest().author, kPrefetchAuthor);
+  once(true);
+  EXPECT_EQ(newest().state, PullState::paused);
+  fresh();
+  once();
+  EXPECT_EQ(newest().state, PullState::paused) << "the quiet time has only begun";
+  server_.set({});
+  once();
+  settle();
+  EXPECT_EQ(newest().id, id);
+  EXPECT_EQ(newest().state, PullState::succeeded);
+  EXPECT_EQ(catalog_->show("lab/tiny")->version, 2);
+}
+
+TEST_F(PrefetcherTest, WhoAsksForItTakesItOver) {
+  auto id = begun();
+  auto name = newest().name;
+  auto view = loops_.run(control(), pulls_->pull({"lab/tiny", name, "me"}));
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view->id, id);
+  EXPECT_EQ(newest().author, "me");
+  once(true);
+  EXPECT_EQ(newest().state, PullState::running);
+  server_.release();
+  settle();
+  EXPECT_EQ(catalog_->show("lab/tiny")->author, "me");
+}
+
+TEST_F(PrefetcherTest, WhatSomebodyPausedStaysPaused) {
+  auto id = begun();
+  ASSERT_TRUE(loops_.run(control(), pulls_->act(id, PullAction::pause)));
+  once();
+  once();
+  hand_.advance(25h);
+  once();
+  once();
+  EXPECT_EQ(newest().id, id);
+  EXPECT_EQ(newest().state, PullState::paused);
+  ASSERT_TRUE(loops_.run(control(), pulls_->act(id, PullAction::cancel)));
+}
+
+TEST_F(PrefetcherTest, ADamagedRecordIsAsNone) {
+  offer(1);
+  pull();
+  use_on_two_days();
+  for (const char* text : {"[]", "{", R"({"asked": {"lab/tiny": "x"}, "gave_way": [1]})"}) {
+    ASSERT_TRUE(blobs_.write_record("prefetch.json", text));
+    fresh();
+    int before = server_.answers();
+    look();
+    EXPECT_GT(server_.answers(), before) << text;
+  }
 }
 
 TEST_F(PrefetcherTest, ASourceThatFailsIsNoHarm) {

@@ -155,6 +155,15 @@ TEST(Catalog, DescribesAFile) {
   EXPECT_EQ(status.architecture, "llama");
   EXPECT_EQ(status.context_length, 2048u);
   EXPECT_EQ(status.size_bytes, 7u);
+  using Names = std::vector<std::string_view>;
+  EXPECT_EQ(capabilities_of(status), (Names{"chat"}));
+  entry.projector = models::FileIdentity{};
+  EXPECT_EQ(capabilities_of(describe_model(entry)), (Names{"chat", "vision"}));
+  auto embedder = std::make_shared<models::GgufMetadata>();
+  embedder->pooling = "mean";
+  entry.metadata = embedder;
+  EXPECT_EQ(capabilities_of(describe_model(entry)), (Names{"embedding"}));
+  EXPECT_EQ(capabilities_of(ModelStatus()), Names());
   entry.state = models::ModelState::unusable;
   entry.metadata.reset();
   entry.problem = fail(ErrorCode::invalid_argument, "cut").hint("again");

@@ -224,5 +224,62 @@ TEST_P(Migrations, TunedSettingsGoDownAndUp) {
   EXPECT_EQ(count("tuned_settings"), 0);
 }
 
+// Two machines' files, and what was known before there were several.
+TEST_P(Migrations, FilesByMachineGoDownAndUp) {
+  auto own = schema_migrations();
+  ASSERT_OK(migrate(*database_, own, clock_, 4));
+  script(
+      "insert into catalog_blobs values ('d1', 5, 10, 11, 12, null, 13, null), "
+      "('d2', 6, 20, 21, 22, 23, 24, 'rotten');"
+      "insert into catalog_contents (fingerprint, bytes, metadata) values ('f1', 5, '{}');"
+      "insert into catalog_files select id, 0, 'weights', 'a.gguf', 'd1', 5 from catalog_contents;"
+      "insert into indexed_files values ('/m/a', '/m/a', 1, 2, 3, 4, '{}', 'd', 5, null)");
+  ASSERT_OK(migrate(*database_, own, clock_, 5));
+  EXPECT_EQ(count("catalog_files"), 1);
+  auto known =
+      run("select machine, bytes, modified_ns, inode, unused_ms, checked_ms, problem "
+          "from catalog_places where digest = 'd2'");
+  ASSERT_EQ(known.size(), 1u);
+  EXPECT_EQ(known[0].text(0).value(), "");
+  for (int column = 1; column < 6; ++column) {
+    const std::int64_t wanted[] = {6, 20, 21, 23, 24};
+    EXPECT_EQ(known[0].integer(column).value(), wanted[column - 1]) << column;
+  }
+  EXPECT_EQ(known[0].text(6).value(), "rotten");
+  EXPECT_EQ(run("select machine, digest from indexed_files")[0].text(1).value(), "d");
+  script(
+      "insert into catalog_places values ('d1', 'b', 5, 1, 2, null, null, null);"
+      "update catalog_places set machine = 'a' where machine = '';"
+      "insert into catalog_blobs values ('d3', 7, 30);"
+      "insert into indexed_files values ('b', '/m/a', '/m/a', 9, 9, 9, 9, '{}', null, null, null), "
+      "('b', '/m/b', '/m/b', 8, 8, 8, 8, '{}', null, null, null)");
+  EXPECT_FAILS(ErrorCode::conflict,
+               database_->run("insert into catalog_places values ('none', 'a', 5, 1, 2, null, "
+                              "null, null)"));
+
+  ASSERT_OK(migrate(*database_, own, clock_, 4));
+  EXPECT_FALSE(has_table("catalog_places"));
+  EXPECT_EQ(count("catalog_files"), 1);
+  auto blobs =
+      run("select bytes, modified_ns, inode, added_ms, digest from catalog_blobs "
+          "order by digest");
+  ASSERT_EQ(blobs.size(), 3u);
+  const std::int64_t wanted[3][4] = {{5, 10, 11, 12}, {6, 20, 21, 22}, {7, 0, 0, 30}};
+  for (std::size_t row = 0; row < 3; ++row) {
+    for (std::size_t column = 0; column < 4; ++column) {
+      EXPECT_EQ(blobs[row].integer(column).value(), wanted[row][column]) << row << " " << column;
+    }
+  }
+  EXPECT_EQ(run("select digest from catalog_blobs where problem is not null").size(), 1u);
+  EXPECT_EQ(run("select size from indexed_files where path = '/m/a'").single_integer().value(), 1);
+  EXPECT_EQ(count("indexed_files"), 2);
+  ASSERT_OK(migrate(*database_, own, clock_));
+  EXPECT_EQ(run("select inode from catalog_places where digest = 'd1'").single_integer().value(),
+            11);
+  ASSERT_OK(migrate(*database_, own, clock_, 2));
+  EXPECT_FALSE(has_table("indexed_files"));
+  ASSERT_OK(migrate(*database_, own, clock_));
+}
+
 }  // namespace
 }  // namespace corral::store::migrations_test
