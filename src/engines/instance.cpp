@@ -77,6 +77,7 @@ struct Instance::Impl {
 
   Actions spawn();
   Result<std::shared_ptr<Life>> try_spawn(Fault& fault);
+  void terminate();
   void limit(Life& started, sys::SpawnSpec& child) const;
   Error told(std::string_view what, const Error& reason) const;
 
@@ -141,11 +142,7 @@ void Instance::Impl::perform_one(const Action& action) {
     case ActionKind::check_health:
       if (life) tasks.spawn(check_health(life));
       break;
-    case ActionKind::terminate:
-      if (life)
-        if (auto sent = life->child->send(sys::Signal::terminate); !sent)
-          log.warn(sent.error().message, {{"model", spec.name}});
-      break;
+    case ActionKind::terminate: terminate(); break;
     case ActionKind::kill:
       log.warn("killing the engine", {{"model", spec.name}});
       if (life) life->child->kill_group();
@@ -303,6 +300,16 @@ net::Task<std::optional<sys::ExitStatus>> Instance::Impl::exit_of(std::shared_pt
     auto slept = co_await net::sleep_for(kRetry);
     if (!slept) co_return std::nullopt;
   }
+}
+
+// llama-server ends 100 ms later if somebody still holds an idle connection to it.
+void Instance::Impl::terminate() {
+  if (!life) return;
+  auto let_go = [of = target(*life)](net::Shard&) { net::shard_client().forget(of); };
+  let_go(services.shard);
+  if (services.shards != nullptr) services.shards->post_all(let_go);
+  auto sent = life->child->send(sys::Signal::terminate);
+  if (!sent) log.warn(sent.error().message, {{"model", spec.name}});
 }
 
 net::Task<void> Instance::Impl::watch_exit(std::shared_ptr<Life> watched) {

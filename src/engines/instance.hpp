@@ -66,6 +66,7 @@ struct InstanceServices {
   sys::Path cache_folder;                 // where built engines lie (sys::user_folders().cache)
   unsigned physical_cores = 1;            // threads of an engine, unless configured
   sys::ResourceLimits* limits = nullptr;  // none: what is used of memory is watched
+  net::Shards* shards = nullptr;          // who, besides `shard`, may hold connections to an engine
 };
 
 class Instance {

@@ -249,7 +249,7 @@ DeploymentParts Scheduler::Impl::deployment_parts() {
   };
   return {
       {parts.shards.control(), parts.processes, parts.files, parts.clock, parts.log.named("engine"),
-       parts.cache_folder, sys::host_facts().physical_cores, parts.limits},
+       parts.cache_folder, sys::host_facts().physical_cores, parts.limits, &parts.shards},
       parts.metrics,
       *parts.bindings.find("llamacpp"),
       std::move(freed)};

@@ -25,7 +25,7 @@ import sys
 import threading
 import time
 
-FLAGS = {"never-ready", "ignore-term", "port-taken", "huge-lines", "elsewhere", "child"}
+FLAGS = {"keep-alive", "never-ready", "ignore-term", "port-taken", "huge-lines", "elsewhere", "child"}
 
 
 def parse(arguments):
@@ -71,18 +71,24 @@ class Engine:
 
     def answer(self, connection):
         with connection:
-            data = b""
-            while b"\r\n\r\n" not in data:
-                piece = connection.recv(4096)
-                if not piece:
-                    return
-                data += piece
-            ok = self.ready()
-            body = b'{"status":"ok"}' if ok else b'{"error":{"message":"Loading model"}}'
-            status = b"200 OK" if ok else b"503 Service Unavailable"
-            connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Type: application/json\r\n"
-                               b"Connection: close\r\nContent-Length: "
-                               + str(len(body)).encode() + b"\r\n\r\n" + body)
+            while self.answer_one(connection) and "keep-alive" in self.options:
+                pass
+
+    def answer_one(self, connection):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            piece = connection.recv(4096)
+            if not piece:
+                return False
+            data += piece
+        ok = self.ready()
+        body = b'{"status":"ok"}' if ok else b'{"error":{"message":"Loading model"}}'
+        status = b"200 OK" if ok else b"503 Service Unavailable"
+        closing = b"" if "keep-alive" in self.options else b"Connection: close\r\n"
+        connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Type: application/json\r\n"
+                           + closing + b"Content-Length: "
+                           + str(len(body)).encode() + b"\r\n\r\n" + body)
+        return True
 
 
 def misbehave_at_start(options):

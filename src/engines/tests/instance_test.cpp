@@ -224,6 +224,19 @@ INSTANCE_TEST(AStrangerOnThePortIsNotBelieved) {
   EXPECT_EQ(event.error->code, ErrorCode::timeout);
 }
 
+// llama-server waits a while for those who hold an idle connection to it.
+INSTANCE_TEST(LetsGoOfItsConnectionsBeforeItStops) {
+  t.fake({"--fake-keep-alive"});
+  Instance& instance = t.make();
+  instance.start();
+  auto event = co_await t.next();
+  REQUIRE(event.kind == "ready");
+  EXPECT_EQ(net::shard_client().pooled(), 1u);  // of the health checks
+  instance.stop();
+  EXPECT_EQ(net::shard_client().pooled(), 0u);
+  co_await instance.stopped();
+}
+
 INSTANCE_TEST(ListenersMayStopAndStart) {
   t.fake({});
   t.instance_ = std::make_unique<Instance>(
