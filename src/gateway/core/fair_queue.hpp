@@ -14,7 +14,7 @@
 // driver tells which lanes are open, and a closed one holds up no other.
 //
 // Costs: push, pop and remove O(log n); place looks at some 200 principals at most. About 130 bytes
-// a request and 400 a principal.
+// a request and 500 a principal.
 //
 // Thread rule: none of its own; one caller at a time. Lifecycle: plain value. `now` never
 // decreases.
