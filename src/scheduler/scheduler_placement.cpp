@@ -66,6 +66,13 @@ void Scheduler::Impl::share_out() {
     memory_gauge("budget", account.name).set(static_cast<double>(account.budget));
     memory_gauge("leased", account.name).set(static_cast<double>(leased(account.name)));
   }
+  for (const auto& server : rpc_servers()) {
+    const auto bytes = rpc_budget(server);
+    accounts.push_back({server, bytes, "that is what the rpc-server has free"});
+    if (rpc_memory.contains(server)) {
+      memory_gauge("budget", server).set(static_cast<double>(bytes));
+    }
+  }
   PlacementOptions options;
   options.turn_limit = settings->scheduler.turn_limit;
   options.max_units = settings->scheduler.max_models;
@@ -121,6 +128,7 @@ Result<std::vector<StartOption>> Scheduler::Impl::options_for(
     for (const auto& share : way.shares) {
       option.place.charges.push_back({account_of(share.device), share.bytes});
     }
+    for (auto& charge : rpc_charges(way)) option.place.charges.push_back(std::move(charge));
     option.place.charges.push_back({account_of(models::kHostDevice), way.host_bytes});
     all.push_back(std::move(option));
   };
@@ -368,6 +376,9 @@ void Scheduler::Impl::measure() {
   }
   for (const auto& each : accelerators) {
     memory_gauge("held", each.name).set(static_cast<double>(placement.held_of(each.name)));
+  }
+  for (const auto& server : rpc_servers()) {
+    memory_gauge("held", server).set(static_cast<double>(placement.held_of(server)));
   }
   std::size_t waiting = 0;
   for (const auto& unit : units) {
