@@ -53,6 +53,27 @@ def test_the_queue_says_position_and_wait(bed):
     assert order_of(one.fakes[0]) == ["0", "1", "2"]
 
 
+def test_the_wait_is_told_by_what_such_work_took(bed):
+    one = bed(count=1, endpoint=ONE, tokens=10, gap=0.3)  # about 3 s each
+    with ThreadPoolExecutor(2) as pool:
+        assert pool.submit(one.stream).result()[1]  # one answer teaches
+        first = pool.submit(one.stream)
+        wait_until(lambda: one.fakes[0].stats()["in_flight"] == 1, 5, "the first request to be there")
+        body = {"model": ROUTE, "messages": [{"role": "user", "content": "Hello!"}], "stream": True}
+        with one.client.stream("POST", CHAT, json=body, timeout=30) as answer:
+            lines = list(answer.iter_lines())
+        assert first.result()[1]
+    told = [line for line in lines if line.startswith(": queued, position 1, about ")]
+    assert told, lines
+    assert 0.5 < float(told[0].split()[-2]) < 10, told  # under 3 s on a machine that is not busy
+    assert int(answer.headers["x-corral-queue-estimate-ms"]) > 500
+    work = one.endpoint("a")["models"][0]["work"]
+    assert [(each["operation"], each["stream"], each["requests"]) for each in work] == [("chat", True, 3)]
+    assert work[0]["usual_ms"] > 2000
+    shown = one.server.cli("routes", "explain", ROUTE).stdout
+    assert "FOR EACH KIB OF INPUT" in shown and "chat, streamed" in shown, shown
+
+
 def test_a_full_queue_is_503_with_retry_after(bed):
     one = bed(count=1, endpoint=ONE, route={"queue_limit": 1})
     one.hold()

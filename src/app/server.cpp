@@ -114,7 +114,7 @@ void Server::make_gateway() {
   parts.queue_wait = [this](const std::string& model) -> std::optional<std::chrono::milliseconds> {
     auto match = dispatcher_->routing()->find(model);
     if (match.route == nullptr) return std::nullopt;
-    return match.route->state->queue().wait_of_newcomer(std::chrono::steady_clock::now());
+    return match.route->state->wait_of_newcomer(std::chrono::steady_clock::now());
   };
   parts.demand = [this] { return api_->take_demand(); };
   parts.model_index = &models_.index();

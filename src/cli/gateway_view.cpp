@@ -7,6 +7,7 @@
 #include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/json_view.hpp"
+#include "cli/work_view.hpp"
 
 namespace corral::cli {
 
@@ -429,7 +430,7 @@ std::string render_route(std::string_view body, const Paint& paint) {
   fields.emplace_back("Source", source_text(route));
   std::string name = string_of(route, "name");
   return render_fields(fields, paint) + "\n" + groups_tree(route, name, name, std::nullopt, paint) +
-         notes_text(route);
+         render_work(route, paint) + notes_text(route);
 }
 
 std::string render_explanation(std::string_view body, const Paint& paint) {
@@ -453,7 +454,7 @@ std::string render_explanation(std::string_view body, const Paint& paint) {
   }
   return head + "\n" +
          groups_tree(answer, text_of(answer, "name"), text_of(answer, "route"), chosen, paint) +
-         "\n" + verdict + notes;
+         render_work(answer, paint) + "\n" + verdict + notes;
 }
 
 }  // namespace corral::cli

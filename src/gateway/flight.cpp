@@ -33,6 +33,10 @@ bindings::CallTimeouts timeouts_within(bindings::CallTimeouts timeouts,
   return timeouts;
 }
 
+Work work_of(const inference::Request& request) {
+  return {request.operation, request.stream, request.body.size()};
+}
+
 }  // namespace
 
 Flight::Flight(EndpointSource& source, WaitingRoom& room, std::shared_ptr<const ActiveRoute> route,
@@ -132,6 +136,7 @@ net::Task<Result<Placement>> Flight::wait_in_queue(bool anything_alive) {
   wanted.principal = caller_.principal;
   wanted.priority = caller_.priority;
   wanted.cost = static_cast<std::uint32_t>(64 + request_.body.size() / 4);
+  wanted.expected = route_->state->expect(work_of(request_));
   wanted.deadline = std::min(deadline_, now + limit);
   wanted.updates = caller_.on_wait != nullptr;
   wanted.take = [this](Time at) { return take(at); };
@@ -172,7 +177,7 @@ Error Flight::nothing_available(Time now) const {
   }
   auto pause = route_->limits.retry_after;
   if (alive) {
-    auto wait = route_->state->queue().wait_of_newcomer(now);
+    auto wait = route_->state->wait_of_newcomer(now);
     if (wait) pause = std::chrono::ceil<std::chrono::seconds>(*wait);
     pause = std::clamp(pause, std::chrono::seconds(1), std::chrono::seconds(60));
     return fail(ErrorCode::unavailable,
@@ -221,6 +226,7 @@ void Flight::note_failure(Placement& place, const Error& error, Time begun) {
 net::Task<Result<void>> Flight::attempt(Placement place, inference::Request& request,
                                         Dispatched& result) {
   auto begun = SteadyClock::now();
+  place.begin(work_of(request), begun);
   request.backend_model = place.model;
   request.defaults = place.defaults;
   auto timeouts = timeouts_within(route_->limits.timeouts, deadline_ - begun);

@@ -8,6 +8,8 @@ Placement& Placement::operator=(Placement&& other) noexcept {
     state_ = std::move(other.state_);
     permit_ = std::move(other.permit_);
     lease_ = std::move(other.lease_);
+    work_ = std::exchange(other.work_, 0);
+    answered_ = std::exchange(other.answered_, false);
     model = std::move(other.model);
     defaults = std::move(other.defaults);
   }
@@ -16,7 +18,13 @@ Placement& Placement::operator=(Placement&& other) noexcept {
 
 void Placement::report(Outcome outcome, std::optional<std::chrono::seconds> retry_after) {
   if (!permit_) return;
+  // A trial succeeds before its answer is whole.
+  answered_ = outcome == Outcome::success && !permit_.trial();
   state_->report(std::move(permit_), outcome, std::chrono::steady_clock::now(), retry_after);
+}
+
+void Placement::begin(const Work& work, std::chrono::steady_clock::time_point now) {
+  if (state_ != nullptr && work_ == 0) work_ = state_->begin_work(work, now);
 }
 
 void Placement::give_back() { release(); }
@@ -27,6 +35,9 @@ void Placement::return_unused() {
 }
 
 void Placement::release() {
+  if (work_ != 0) {
+    state_->end_work(std::exchange(work_, 0), std::chrono::steady_clock::now(), answered_);
+  }
   if (permit_) state_->release(std::move(permit_));
   lease_.give_back();
 }

@@ -4,9 +4,11 @@
 // Thread rule: plain movable value; its parts are thread-safe.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "gateway/endpoint.hpp"
 #include "gateway/target_state.hpp"
@@ -19,7 +21,7 @@ class Placement {
   Placement() = default;
   Placement(std::shared_ptr<TargetState> state, Breaker::Permit permit, Lease lease)
       : state_(std::move(state)), permit_(std::move(permit)), lease_(std::move(lease)) {}
-  Placement(Placement&&) noexcept = default;
+  Placement(Placement&& other) noexcept { *this = std::move(other); }
   Placement& operator=(Placement&& other) noexcept;
   ~Placement() { release(); }
 
@@ -32,6 +34,9 @@ class Placement {
   const std::shared_ptr<TargetState>& state() const { return state_; }
   bool trial() const { return permit_.trial(); }
 
+  // The request is sent now. Given back after a report of success, its time teaches how long such
+  // work takes.
+  void begin(const Work& work, std::chrono::steady_clock::time_point now);
   // Tells the breaker; once, later calls do nothing. The place stays taken.
   void report(Outcome outcome, std::optional<std::chrono::seconds> retry_after = std::nullopt);
   void give_back();      // the place; without a report it proves nothing
@@ -43,6 +48,8 @@ class Placement {
   std::shared_ptr<TargetState> state_;
   Breaker::Permit permit_;
   Lease lease_;
+  RunningWork::Number work_ = 0;  // at `state_`; 0: nothing was sent
+  bool answered_ = false;
 };
 
 }  // namespace corral::gateway

@@ -1,5 +1,7 @@
 #include "gateway/route_queue.hpp"
 
+#include <algorithm>
+
 namespace corral::gateway {
 namespace {
 
@@ -16,6 +18,12 @@ Priority priority_of(config::Priority priority) {
     case config::Priority::high: return Priority::high;
   }
   return Priority::normal;
+}
+
+std::uint32_t whole_ms(std::optional<WorkEstimate::Duration> work) {
+  if (!work) return 0;
+  auto ms = std::chrono::ceil<std::chrono::milliseconds>(*work).count();
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(ms, 1, 24 * 3'600'000));
 }
 
 }  // namespace
@@ -59,6 +67,7 @@ std::unique_ptr<Turn> RouteQueue::join(QueueRequest request, Time now) {
   wanted.priority = priority_of(request.priority);
   wanted.cost = request.cost;
   wanted.deadline = request.deadline;
+  wanted.work_ms = whole_ms(request.expected);
   std::lock_guard lock(mutex_);
   auto answer = queue_.push(wanted, now);
   if (answer.pushed_out) deliver(*answer.pushed_out, {QueueSignal::Kind::displaced, {}, {}});
@@ -101,13 +110,25 @@ void RouteQueue::tick(Time now, bool updates) {
     if (!place) continue;
     QueueSignal update{QueueSignal::Kind::update, {}, {}};
     update.where.position = place->position;
-    update.where.estimate = place->wait;
+    update.where.estimate = wait_of(*place, now);
     hand_over(*waiter.turn, std::move(update));
   }
 }
 
+void RouteQueue::set_forecast(WaitForecast forecast) {
+  std::lock_guard lock(mutex_);
+  forecast_ = std::move(forecast);
+}
+
+std::optional<std::chrono::milliseconds> RouteQueue::wait_of(const FairQueue::Place& place,
+                                                             Time now) const {
+  if (auto wait = forecast_.wait(place.position - 1, place.work_before, now)) return wait;
+  return place.wait;
+}
+
 std::optional<std::chrono::milliseconds> RouteQueue::wait_of_newcomer(Time now) const {
   std::lock_guard lock(mutex_);
+  if (auto wait = forecast_.wait(queue_.size(), queue_.work(), now)) return wait;
   return queue_.wait_at(queue_.size() + 1, now);
 }
 

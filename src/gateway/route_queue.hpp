@@ -15,6 +15,7 @@
 
 #include "config/settings.hpp"
 #include "gateway/core/fair_queue.hpp"
+#include "gateway/core/wait_forecast.hpp"
 #include "gateway/placement.hpp"
 #include "gateway/queue_place.hpp"
 #include "net/one_shot.hpp"
@@ -39,7 +40,8 @@ struct QueueRequest {
   using Time = std::chrono::steady_clock::time_point;
   std::uint64_t principal = 0;
   config::Priority priority = config::Priority::normal;
-  std::uint32_t cost = 1;  // tokens, roughly
+  std::uint32_t cost = 1;                               // tokens, roughly
+  std::optional<WorkEstimate::Duration> expected = {};  // how long it takes once it has a place
   Time deadline;
   bool updates = false;                                // wants to know its position now and then
   std::function<std::optional<Placement>(Time)> take;  // a place, if there is one for it now
@@ -77,6 +79,9 @@ class RouteQueue {
   std::size_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
   // nullptr: the queue is full.
   std::unique_ptr<Turn> join(QueueRequest request, Time now);
+  // When places become free; from then on waits are told by it. Without one, or where nothing was
+  // learned yet, they follow from how many were let in lately.
+  void set_forecast(WaitForecast forecast);
   // Lets in whoever can be let in now.
   void pump(Time now);
   // Ends what waited too long; tells positions to those who want to know.
@@ -90,7 +95,8 @@ class RouteQueue {
     QueueRequest request;
     Turn* turn = nullptr;
   };
-  // Both with the lock held.
+  // All with the lock held.
+  std::optional<std::chrono::milliseconds> wait_of(const FairQueue::Place& place, Time now) const;
   void deliver(FairQueue::Ticket ticket, QueueSignal signal);
   static void hand_over(Turn& turn, QueueSignal signal);
   void leave(FairQueue::Ticket ticket);
@@ -100,6 +106,7 @@ class RouteQueue {
   std::atomic<std::size_t> waiting_{0};
   mutable std::mutex mutex_;
   FairQueue queue_;
+  WaitForecast forecast_;
   std::unordered_map<FairQueue::Ticket, Waiter> waiters_;
 };
 

@@ -1,6 +1,16 @@
 #include "gateway/route_state.hpp"
 
+#include <utility>
+#include <vector>
+
+#include "gateway/active_route.hpp"
+
 namespace corral::gateway {
+namespace {
+
+constexpr std::chrono::milliseconds kBetweenForecasts{200};
+
+}  // namespace
 
 RouteState::RouteState(std::string name, std::size_t queue_limit, bool by_prefix)
     : name_(std::move(name)),
@@ -62,6 +72,52 @@ std::optional<std::chrono::milliseconds> RouteState::hedge_delay(Time now) const
 bool RouteState::may_hedge(Time now) {
   std::lock_guard lock(mutex_);
   return hedges_.try_spend(now);
+}
+
+std::optional<WorkEstimate::Duration> RouteState::expect(const Work& work) const {
+  auto route = current();
+  if (route == nullptr) return std::nullopt;
+  for (const auto& group : route->groups) {
+    WorkEstimate::Duration sum{0};
+    std::int64_t known = 0;
+    for (const auto& target : group->targets()) {
+      if (auto one = target.state->expect(work)) {
+        sum += *one;
+        ++known;
+      }
+    }
+    if (known > 0) return sum / known;
+  }
+  return std::nullopt;
+}
+
+// Whoever waits, waits for the first group in which anything is alive; the others have nothing to
+// do then.
+void RouteState::forecast(Time now) {
+  std::shared_ptr<const ActiveRoute> route;
+  {
+    std::lock_guard lock(mutex_);
+    if (forecast_at_ && now - *forecast_at_ < kBetweenForecasts) return;
+    forecast_at_ = now;
+    route = current_.lock();
+  }
+  std::vector<double> left;
+  bool all_known = true;
+  if (route != nullptr) {
+    for (const auto& group : route->groups) {
+      for (const auto& target : group->targets()) {
+        all_known = target.state->append_left(now, left) && all_known;
+      }
+      if (!left.empty() || !all_known) break;
+    }
+  }
+  if (!all_known) left.clear();
+  queue_.set_forecast(WaitForecast(std::move(left), now));
+}
+
+std::optional<std::chrono::milliseconds> RouteState::wait_of_newcomer(Time now) {
+  forecast(now);
+  return queue_.wait_of_newcomer(now);
 }
 
 std::optional<std::chrono::nanoseconds> RouteState::quantile(double part, Time now) const {

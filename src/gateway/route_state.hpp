@@ -44,6 +44,13 @@ class RouteState {
   std::optional<std::chrono::milliseconds> hedge_delay(Time now) const;
   bool may_hedge(Time now);
   std::optional<std::chrono::nanoseconds> quantile(double part, Time now) const;
+  // How long such work takes at the first targets that know.
+  std::optional<WorkEstimate::Duration> expect(const Work& work) const;
+  // Tells the queue when places become free, from what is under way and how long such work takes;
+  // at most a few times a second, however often it is called.
+  void forecast(Time now);
+  // How long a newcomer would wait, where that is known.
+  std::optional<std::chrono::milliseconds> wait_of_newcomer(Time now);
 
   // Targets that served this prompt's beginning last, newest first.
   std::vector<std::uint64_t> prefix_holders(const PrefixKeys& keys) const;
@@ -65,6 +72,7 @@ class RouteState {
   LoadBudget retries_{BudgetPolicy::for_retries()};
   LoadBudget hedges_{BudgetPolicy::for_hedges()};
   LatencyQuantile first_byte_;
+  std::optional<Time> forecast_at_;
   std::unique_ptr<PrefixAffinity> affinity_;  // only where the policy asks for it
 };
 

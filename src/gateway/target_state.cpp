@@ -67,6 +67,40 @@ void TargetState::observe_failure(std::chrono::nanoseconds took, Time now) {
   latency_.observe_failure(took, now);
 }
 
+RunningWork::Number TargetState::begin_work(const Work& work, Time now) {
+  std::lock_guard lock(mutex_);
+  if (work_ == nullptr) work_ = std::make_unique<Learned>();
+  return work_->running.begin(work, now);
+}
+
+void TargetState::end_work(RunningWork::Number number, Time now, bool answered) {
+  std::lock_guard lock(mutex_);
+  const auto item = work_->running.end(number);
+  if (answered) work_->estimate.learn(item.work, now - item.begun);
+}
+
+std::optional<WorkEstimate::Duration> TargetState::expect(const Work& work) const {
+  std::lock_guard lock(mutex_);
+  if (work_ == nullptr) return std::nullopt;
+  return work_->estimate.predict(work);
+}
+
+bool TargetState::append_left(Time now, std::vector<double>& left) const {
+  std::lock_guard lock(mutex_);
+  return work_ == nullptr || work_->running.append_left(work_->estimate, now, left);
+}
+
+std::vector<WorkEstimate::View> TargetState::learned() const {
+  std::vector<WorkEstimate::View> all;
+  std::lock_guard lock(mutex_);
+  if (work_ == nullptr) return all;
+  all.reserve(WorkEstimate::kKinds);
+  for (std::size_t kind = 0; kind < WorkEstimate::kKinds; ++kind) {
+    if (auto view = work_->estimate.view(kind)) all.push_back(*view);
+  }
+  return all;
+}
+
 void TargetState::probe_succeeded(Time now) {
   Breaker::Transition transition;
   {

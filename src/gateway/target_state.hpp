@@ -1,4 +1,5 @@
-// What is known about one model at one endpoint: its circuit breaker and how quick it is. Shared by
+// What is known about one model at one endpoint: its circuit breaker, how quick it is,
+// and how long which work takes there. Shared by
 // all routes that lead there; outlives changes of the routes.
 //
 // Thread rule: thread-safe. While all is well, `allow` is one load of an atomic.
@@ -7,12 +8,15 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "gateway/core/breaker.hpp"
 #include "gateway/core/latency.hpp"
+#include "gateway/core/wait_forecast.hpp"
 
 namespace corral::gateway {
 
@@ -36,6 +40,14 @@ class TargetState {
   void observe(std::chrono::nanoseconds first_byte, Time now);
   void observe_failure(std::chrono::nanoseconds took, Time now);
 
+  // A request is sent there, and has its answer; `answered`: all of it, so that its time teaches.
+  RunningWork::Number begin_work(const Work& work, Time now);
+  void end_work(RunningWork::Number number, Time now, bool answered);
+  std::optional<WorkEstimate::Duration> expect(const Work& work) const;
+  // Seconds until each request that is there now has its answer; false: of some it is not known.
+  bool append_left(Time now, std::vector<double>& left) const;
+  std::vector<WorkEstimate::View> learned() const;
+
   void probe_succeeded(Time now);
   void force_open();
   void force_close();
@@ -50,6 +62,12 @@ class TargetState {
   void changed(const Breaker::Transition& transition);
   void note_watch(Time now);  // with the lock held
 
+  // Made with the first request: most of ten thousand models are never asked.
+  struct Learned {
+    WorkEstimate estimate;
+    RunningWork running;
+  };
+
   std::string endpoint_;
   std::string model_;
   std::uint64_t id_;
@@ -60,6 +78,7 @@ class TargetState {
   mutable std::mutex mutex_;
   Breaker breaker_;
   PeakEwma latency_;
+  std::unique_ptr<Learned> work_;
 };
 
 }  // namespace corral::gateway

@@ -43,6 +43,7 @@ void WaitingRoom::tick() {
   bool updates = now - updated_ >= kBetweenUpdates;
   if (updates) updated_ = now;
   for (const auto& route : busy()) {
+    if (updates) route->forecast(now);
     route->queue().tick(now, updates);
     route->queue().pump(now);
   }

@@ -85,6 +85,7 @@ Result<void> Scheduler::Impl::make_bench(const BenchWish& wish) {
   const auto purpose = wish.purpose.value_or(main_purpose(*entry));
   const auto choice = wish.choice.value_or(choice_for(*entry, purpose));
   CORRAL_TRY(auto options, options_for(*entry, purpose, choice));
+  options.erase(options.begin() + 1, options.end());  // what was planned is what is measured
   for (auto& option : options) option.spec.settings.restart_limit = kCrashes;
   if (!bench) {
     bench = std::make_unique<BenchUnit>();

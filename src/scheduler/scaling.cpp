@@ -133,12 +133,14 @@ ScaleSample Scheduler::Impl::sample_of(const Key& first, unsigned wanted) const 
   if (members.empty()) return sample;
   UnitId unit = members.front()->unit();
   sample.room = placement.room_for(unit);
-  const auto& places = placement.spec(unit).places;
-  if (places.empty() || places.front().charges.empty()) return sample;
-  const auto& account = places.front().charges.front().account;
-  if (auto budget = placement.budget_of(account); budget > 0) {
-    sample.memory = static_cast<double>(placement.held_of(account)) / static_cast<double>(budget);
+  std::uint64_t held = 0;
+  std::uint64_t budget = 0;
+  for (const auto& place : placement.spec(unit).places) {
+    if (place.charges.empty()) continue;
+    held += placement.held_of(place.charges.front().account);
+    budget += placement.budget_of(place.charges.front().account);
   }
+  if (budget > 0) sample.memory = static_cast<double>(held) / static_cast<double>(budget);
   return sample;
 }
 

@@ -40,8 +40,8 @@ Scheduler::~Scheduler() = default;
 net::Task<Result<void>> Scheduler::start() {
   const auto& parts = impl_->parts;
   AcceleratorSearch search{
-      parts.pool,         parts.files, parts.processes, parts.log, impl_->settings->llama_server,
-      parts.cache_folder, {}};
+      parts.pool,         parts.files,  parts.processes, parts.log, impl_->settings->llama_server,
+      parts.cache_folder, parts.devices};
   auto found = co_await find_devices(std::move(search));
   impl_->accelerators = std::move(found.accelerators);
   impl_->numa_nodes = found.numa_nodes;

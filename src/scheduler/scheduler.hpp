@@ -31,6 +31,7 @@
 #include "scheduler/outlook.hpp"
 #include "scheduler/scaling_status.hpp"
 #include "sys/clock.hpp"
+#include "sys/devices.hpp"
 #include "sys/files.hpp"
 #include "sys/process.hpp"
 #include "sys/resource_limits.hpp"
@@ -115,6 +116,7 @@ struct SchedulerParts {
   std::function<std::vector<ModelDemand>()> demand;
   std::function<std::optional<std::chrono::milliseconds>(const std::string& model)> queue_wait;
   sys::ResourceLimits* limits = nullptr;  // of engines; without, their memory is watched
+  sys::DeviceSources devices = {};        // where accelerators are looked for
 };
 
 class Scheduler final : public gateway::EndpointSource {

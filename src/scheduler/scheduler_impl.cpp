@@ -101,6 +101,7 @@ void Scheduler::Impl::preload() {
 
 void Scheduler::Impl::reload(std::shared_ptr<const config::Settings> s) {
   settings = std::move(s);
+  rpc_looked.reset();
   share_out();
   if (list)
     models_changed(list);
@@ -116,6 +117,7 @@ void Scheduler::Impl::sweep() {
     learn(*model);
   }
   scale();
+  look_at_rpc();
   keep_replicas();
   if (bench && bench->model) learn(*bench->model);
   expire();
@@ -166,6 +168,7 @@ net::Task<void> Scheduler::Impl::stop() {
   ended = true;
   for (auto& each : std::exchange(unloading, {})) each.done->fulfil(std::unexpected(why));
   if (timer) co_await timer->close();
+  if (rpc_asks) co_await rpc_asks->close();
   units.clear();
   deployed.clear();
 }

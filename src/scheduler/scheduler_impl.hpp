@@ -97,6 +97,13 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   void scale();
   ScalingStatus scaling_status();
 
+  // scheduler_rpc.cpp
+  std::vector<std::string> rpc_servers() const;
+  std::uint64_t rpc_budget(const std::string& server) const;
+  std::vector<Charge> rpc_charges(const models::StartPlan& plan) const;
+  void look_at_rpc();
+  net::Task<void> ask_rpc(std::vector<std::string> servers);
+
   // scheduler_progress.cpp
   std::optional<LoadStatus> load_status(UnitId unit) const;
   gateway::QueuePlace place_of(UnitId unit, std::size_t position) const;
@@ -151,6 +158,9 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   models::Snapshot list;
   std::vector<models::Accelerator> accelerators;  // those that the engine can use
   unsigned numa_nodes = 1;
+  std::map<std::string, std::uint64_t> rpc_memory;  // of rpc-servers: what is free for our engines
+  std::optional<sys::Steady> rpc_looked;
+  std::unique_ptr<net::TaskGroup> rpc_asks;
   std::set<std::string> put_away;   // unloaded by hand, and not asked for since
   std::set<std::string> kept_warm;  // not unloaded for being idle
   std::vector<ModelStatus> routed;  // public names that routes answer

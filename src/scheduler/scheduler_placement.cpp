@@ -6,6 +6,7 @@
 #include "base/text.hpp"
 #include "scheduler/scheduler_impl.hpp"
 #include "scheduler/start_plan.hpp"
+#include "scheduler/whole_start.hpp"
 #include "sys/host.hpp"
 
 namespace corral::scheduler {
@@ -65,6 +66,13 @@ void Scheduler::Impl::share_out() {
     memory_gauge("budget", account.name).set(static_cast<double>(account.budget));
     memory_gauge("leased", account.name).set(static_cast<double>(leased(account.name)));
   }
+  for (const auto& server : rpc_servers()) {
+    const auto bytes = rpc_budget(server);
+    accounts.push_back({server, bytes, "that is what the rpc-server has free"});
+    if (rpc_memory.contains(server)) {
+      memory_gauge("budget", server).set(static_cast<double>(bytes));
+    }
+  }
   PlacementOptions options;
   options.turn_limit = settings->scheduler.turn_limit;
   options.max_units = settings->scheduler.max_models;
@@ -109,14 +117,24 @@ Result<std::vector<StartOption>> Scheduler::Impl::options_for(
   auto account_of = [&](const std::string& device) {
     return pooled && found->second.device == device ? pool_account(pool) : device;
   };
-  StartOption option;
-  option.spec = spec_for(entry, purpose, plan, choice);
-  option.place.device = plan.device;
-  for (const auto& share : plan.shares) {
-    option.place.charges.push_back({account_of(share.device), share.bytes});
-  }
-  option.place.charges.push_back({account_of(models::kHostDevice), plan.host_bytes});
-  return std::vector{std::move(option)};
+  auto others =
+      equal_plans(plan, *settings, parts.files, parts.limits, entry, purpose, machine(), choice);
+  std::vector<StartOption> all;
+  all.reserve(1 + others.size());
+  auto add = [&](const models::StartPlan& way) {
+    StartOption option;
+    option.spec = spec_for(entry, purpose, way, choice);
+    option.place.device = way.device;
+    for (const auto& share : way.shares) {
+      option.place.charges.push_back({account_of(share.device), share.bytes});
+    }
+    for (auto& charge : rpc_charges(way)) option.place.charges.push_back(std::move(charge));
+    option.place.charges.push_back({account_of(models::kHostDevice), way.host_bytes});
+    all.push_back(std::move(option));
+  };
+  add(plan);
+  for (const auto& other : others) add(other);
+  return all;
 }
 
 // What it took before counts more than what was thought.
@@ -126,6 +144,10 @@ UnitSpec Scheduler::Impl::unit_spec(const DeployedModel& model) const {
   const auto* own = settings_of(spec.name);
   spec.pinned = own != nullptr && own->pin && model.replica() < range_of(spec.name).least;
   spec.spare = model.replica() > 0;
+  if (model.options().size() > 1) {
+    spec.spread = true;
+    spec.kin = fmt::format("{} {}", engines::to_string(model.purpose()), model.model());
+  }
   for (const auto& option : model.options()) {
     spec.places.push_back(option.place);
     bool said = own != nullptr && own->memory != 0;
@@ -354,6 +376,9 @@ void Scheduler::Impl::measure() {
   }
   for (const auto& each : accelerators) {
     memory_gauge("held", each.name).set(static_cast<double>(placement.held_of(each.name)));
+  }
+  for (const auto& server : rpc_servers()) {
+    memory_gauge("held", server).set(static_cast<double>(placement.held_of(server)));
   }
   std::size_t waiting = 0;
   for (const auto& unit : units) {

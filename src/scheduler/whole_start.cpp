@@ -99,4 +99,29 @@ Result<models::StartPlan> plan_whole_start(const config::Settings& settings, sys
   return plan;
 }
 
+std::vector<models::StartPlan> equal_plans(const models::StartPlan& plan,
+                                           const config::Settings& settings, sys::Files& files,
+                                           const sys::ResourceLimits* limits,
+                                           const models::ModelEntry& entry,
+                                           engines::Purpose purpose, const models::Machine& machine,
+                                           const models::EngineChoice& choice) {
+  std::vector<models::StartPlan> out;
+  if (plan.shares.size() != 1 || machine.accelerators.size() < 2) return out;
+  const auto own = settings.models.settings.find(entry.name);
+  if (own != settings.models.settings.end() && !own->second.device.empty()) return out;
+  out.reserve(machine.accelerators.size());
+  for (const auto& each : machine.accelerators) {
+    if (each.name == plan.device) continue;
+    models::Machine alone = machine;
+    alone.accelerators = {each};
+    auto other = plan_whole_start(settings, files, limits, entry, purpose, alone, choice);
+    if (!other || other->device != each.name) continue;
+    const bool as_good = other->gpu_layers == plan.gpu_layers && other->context == plan.context &&
+                         other->slots == plan.slots && other->cache == plan.cache &&
+                         other->repack == plan.repack;
+    if (as_good) out.push_back(std::move(*other));
+  }
+  return out;
+}
+
 }  // namespace corral::scheduler

@@ -35,4 +35,14 @@ Result<models::StartPlan> plan_whole_start(const config::Settings& settings, sys
                                            engines::Purpose purpose, const models::Machine& machine,
                                            const models::EngineChoice& choice = {});
 
+// The same start on each other accelerator that takes as many layers with the same context, slots
+// and cache. None where the plan is for the host, for several accelerators or for rpc-servers, or
+// where the settings name a device.
+std::vector<models::StartPlan> equal_plans(const models::StartPlan& plan,
+                                           const config::Settings& settings, sys::Files& files,
+                                           const sys::ResourceLimits* limits,
+                                           const models::ModelEntry& entry,
+                                           engines::Purpose purpose, const models::Machine& machine,
+                                           const models::EngineChoice& choice);
+
 }  // namespace corral::scheduler

@@ -44,10 +44,28 @@ bj::object describe_breaker(const gateway::TargetState& state, Time now) {
           {"cooling_for_ms", ms_until(view.cooling_until, now)}};
 }
 
+// How long which work takes there, as far as it was learned.
+bj::array describe_work(const gateway::TargetState& state) {
+  auto in_ms = [](gateway::WorkEstimate::Duration value) {
+    return static_cast<double>(value.count()) / 1e6;
+  };
+  bj::array all;
+  for (const auto& each : state.learned()) {
+    all.push_back(bj::object{{"operation", std::string(to_string(each.operation))},
+                             {"stream", each.stream},
+                             {"requests", each.requests},
+                             {"usual_ms", in_ms(each.usual)},
+                             {"fixed_ms", in_ms(each.fixed)},
+                             {"per_kib_ms", in_ms(each.per_kib)}});
+  }
+  return all;
+}
+
 bj::object describe_state(const gateway::TargetState& state, Time now) {
   return {{"model", state.model()},
           {"breaker", describe_breaker(state, now)},
           {"latency_ms", milliseconds(state.latency_ns(now))},
+          {"work", describe_work(state)},
           {"successes", state.successes()},
           {"failures", state.failures()}};
 }
@@ -77,7 +95,8 @@ bj::object describe_target(const gateway::ActiveTarget& target, std::string_view
       {"usable", why_not.empty()},
       {"obstacle", why_not.empty() ? bj::value(nullptr) : bj::value(why_not)},
       {"breaker", std::string(gateway::to_string(target.state->view(now).state))},
-      {"latency_ms", milliseconds(target.state->latency_ns(now))}};
+      {"latency_ms", milliseconds(target.state->latency_ns(now))},
+      {"work", describe_work(*target.state)}};
   if (!target.local()) {
     result["in_flight"] = target.endpoint->in_flight();
     result["capacity"] = target.endpoint->capacity();
@@ -172,9 +191,9 @@ bj::object describe(const gateway::EndpointView& view) {
 
 bj::object describe(const gateway::ActiveRoute& route) {
   auto now = SteadyClock::now();
-  const auto& state = *route.state;
+  auto& state = *route.state;
   const auto& counters = state.counters;
-  auto wait = state.queue().wait_of_newcomer(now);
+  auto wait = state.wait_of_newcomer(now);
   bj::object queue{{"waiting", state.queue().waiting()},
                    {"limit", state.queue().limit()},
                    {"wait_ms", wait ? bj::value(wait->count()) : bj::value(nullptr)}};

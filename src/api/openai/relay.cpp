@@ -70,6 +70,10 @@ net::Task<void> refuse(net::HttpExchange& exchange, const Error& error) {
 net::Task<void> tell_place(net::HttpExchange& exchange, const gateway::QueuePlace& place) {
   if (!exchange.begun()) {
     exchange.extra_headers().set("x-corral-queue-position", fmt::format("{}", place.position));
+    if (place.estimate) {
+      exchange.extra_headers().set("x-corral-queue-estimate-ms",
+                                   fmt::format("{}", place.estimate->count()));
+    }
     if (!begin_stream(exchange)) co_return;
   }
   std::string comment = ": " + gateway::describe(place) + "\n\n";

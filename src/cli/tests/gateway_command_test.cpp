@@ -90,6 +90,22 @@ TEST(RenderGateway, Golden) {
   expect_golden("explain-nobody.txt", render_explanation(explanation("null"), plain));
 }
 
+TEST(RenderGateway, WhatWorkTakesIsTold) {
+  const std::string target = R"({"groups":[{"number":0,"targets":[{"endpoint":"gpu1",
+   "model":"m\u0007","usable":true,"work":[
+    {"operation":"chat","stream":true,"requests":57,"usual_ms":2500.0,"fixed_ms":1200.0,
+     "per_kib_ms":310.4},
+    {"operation":"embedding","stream":false,"requests":3,"usual_ms":4.25,"fixed_ms":4.0,
+     "per_kib_ms":0.0}]}]}]})";
+  const std::string text = render_route(target, Paint(false));
+  for (const char* part :
+       {"chat, streamed", "2.5 s", "1.2 s", "310 ms", "57", "embedding", "4.2 ms"}) {
+    EXPECT_TRUE(text.contains(part)) << part << "\n" << text;
+  }
+  EXPECT_FALSE(text.contains('\a'));
+  EXPECT_FALSE(render_route(kChat, Paint(false)).contains("KIB"));
+}
+
 TEST(RenderGateway, NoControlCharacterPasses) {
   std::string all =
       render_endpoints(kEndpoints, Paint(false)) +

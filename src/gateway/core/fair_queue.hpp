@@ -14,7 +14,7 @@
 // driver tells which lanes are open, and a closed one holds up no other.
 //
 // Costs: push, pop and remove O(log n); place looks at some 200 principals at most. About 130 bytes
-// a request and 400 a principal.
+// a request and 500 a principal.
 //
 // Thread rule: none of its own; one caller at a time. Lifecycle: plain value. `now` never
 // decreases.
@@ -73,6 +73,7 @@ class FairQueue {
     std::uint32_t cost = 1;  // estimated tokens; 0 is read as 1
     Lane lane = 0;
     std::optional<Time> deadline;
+    std::uint32_t work_ms = 0;  // how long it will probably take; 0: not known
   };
   enum class Outcome : std::uint8_t { queued, full, principal_full };
   struct Answer {
@@ -91,6 +92,7 @@ class FairQueue {
   struct Place {
     std::size_t position = 1;                       // about; 1 is next
     std::optional<std::chrono::milliseconds> wait;  // none while the rate is not known
+    double work_before = 0;                         // seconds that those before it take together
   };
 
   explicit FairQueue(Options options = {});
@@ -115,6 +117,7 @@ class FairQueue {
 
   std::size_t size() const { return size_; }
   std::size_t size(Priority priority) const { return level(priority).count; }
+  double work() const;  // seconds that all who wait take together
   std::size_t principals(Priority priority) const { return level(priority).active.size(); }
   const Options& options() const { return options_; }
 
@@ -140,6 +143,7 @@ class FairQueue {
     std::uint32_t heap_at = kNone;
     std::uint32_t number = 0;    // of arrival in its bucket
     std::uint32_t departed = 0;  // of its flow, when all who came before it will have left
+    std::uint32_t work_ms = 0;
     Lane lane = 0;
     std::uint8_t bucket = 0;
     bool waiting = false;
@@ -153,6 +157,7 @@ class FairQueue {
   };
   struct Bucket {
     Chain<&Entry::in_bucket> chain;
+    std::uint64_t work_ms = 0;  // of all in it
     std::uint32_t count = 0;
     std::uint32_t arrived = 0;
   };
@@ -162,6 +167,7 @@ class FairQueue {
     std::uint64_t order = 0;  // of joining, to break ties
     double start = 0;         // virtual time at which its next request starts
     std::uint64_t cost = 0;   // of all that waits
+    std::uint64_t work_ms = 0;
     std::uint32_t weight = 1;
     std::uint32_t count = 0;
     std::uint32_t departed = 0;
@@ -188,6 +194,7 @@ class FairQueue {
     double now = 0;            // virtual time
     std::uint32_t passed = 0;  // dispatches of others while somebody waited here
     std::size_t count = 0;
+    std::uint64_t work_ms = 0;  // of all that waits
     Chain<&Entry::in_level> chain;
   };
   struct Deadline {
@@ -217,7 +224,12 @@ class FairQueue {
   std::optional<Slot> select(Time now, const LaneOpen& lane_open) const;
   std::optional<Slot> select_in(const Flow& flow, Time now, const Lanes* open) const;
   void charge(Slot slot, Time now);
-  std::size_t ahead_in_flow(const Entry& entry, const Flow& flow) const;
+  // How many of its own flow go before it, and how long they take.
+  struct Ahead {
+    std::size_t count = 0;
+    double work_ms = 0;
+  };
+  Ahead ahead_in_flow(const Entry& entry, const Flow& flow) const;
 
   void heap_put(Slot slot, Time at);
   void heap_erase(Slot slot);

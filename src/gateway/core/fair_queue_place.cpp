@@ -9,22 +9,36 @@ namespace {
 
 constexpr std::size_t kSampledFlows = 128;
 
+double mean_work(std::uint64_t all_ms, std::size_t count) {
+  return count == 0 ? 0 : static_cast<double>(all_ms) / static_cast<double>(count);
+}
+
 }  // namespace
 
-std::size_t FairQueue::ahead_in_flow(const Entry& entry, const Flow& flow) const {
+FairQueue::Ahead FairQueue::ahead_in_flow(const Entry& entry, const Flow& flow) const {
+  Ahead ahead;
   if (!under_load()) {
     // Those who came before it and have not left; who left from behind it makes it look nearer.
     auto before = static_cast<std::int32_t>(entry.departed - flow.departed);
-    return static_cast<std::size_t>(
+    ahead.count = static_cast<std::size_t>(
         std::clamp<std::int64_t>(before, 0, static_cast<std::int64_t>(flow.count) - 1));
+    // Few wait: they are told apart.
+    auto slot = flow.chain.first;
+    for (std::size_t i = 0; i < ahead.count && slot != kNone; ++i) {
+      ahead.work_ms += entries_[slot].work_ms;
+      slot = entries_[slot].in_flow.after;
+    }
+    return ahead;
   }
-  std::size_t ahead = 0;
   for (std::size_t smaller = 0; smaller < entry.bucket; ++smaller) {
-    ahead += flow.buckets[smaller].count;
+    ahead.count += flow.buckets[smaller].count;
+    ahead.work_ms += static_cast<double>(flow.buckets[smaller].work_ms);
   }
   const auto& bucket = flow.buckets[entry.bucket];
-  auto before = entry.number - entries_[bucket.chain.first].number;
-  return ahead + std::min(before, bucket.count - 1);
+  auto before = std::min(entry.number - entries_[bucket.chain.first].number, bucket.count - 1);
+  ahead.count += before;
+  ahead.work_ms += mean_work(bucket.work_ms, bucket.count) * before;
+  return ahead;
 }
 
 std::optional<FairQueue::Place> FairQueue::place(Ticket ticket, Time now) const {
@@ -37,9 +51,11 @@ std::optional<FairQueue::Place> FairQueue::place(Ticket ticket, Time now) const 
     return static_cast<double>(of.cost) / of.count / of.weight;
   };
   auto ahead = ahead_in_flow(entry, flow);
-  auto starts = std::max(flow.start, here.now) + static_cast<double>(ahead) * virtual_cost(flow);
+  auto starts =
+      std::max(flow.start, here.now) + static_cast<double>(ahead.count) * virtual_cost(flow);
   // Of many principals a sample stands for all.
   double before = 0;
+  double work_ms = 0;
   std::size_t sampled = 0;
   const auto step = std::max<std::size_t>(1, flows_.size() / kSampledFlows);
   for (std::size_t i = 0; i < flows_.size(); i += step) {
@@ -48,26 +64,43 @@ std::optional<FairQueue::Place> FairQueue::place(Ticket ticket, Time now) const 
     ++sampled;
     auto turns = (starts - std::max(other.start, here.now)) / virtual_cost(other);
     turns = other.order < flow.order ? std::floor(turns) + 1 : std::ceil(turns);
-    before += std::clamp(turns, 0.0, static_cast<double>(other.count));
+    turns = std::clamp(turns, 0.0, static_cast<double>(other.count));
+    before += turns;
+    work_ms += turns * mean_work(other.work_ms, other.count);
   }
-  if (sampled > 0) before *= static_cast<double>(here.active.size() - 1) / sampled;
-  before += static_cast<double>(ahead);
+  if (sampled > 0) {
+    const double all = static_cast<double>(here.active.size() - 1) / static_cast<double>(sampled);
+    before *= all;
+    work_ms *= all;
+  }
+  before += static_cast<double>(ahead.count);
+  work_ms += ahead.work_ms;
   // The higher priorities go first, but for the part that they must leave to this one; and of those
   // before it, the lower ones take theirs.
   auto own = before + 1;
   auto part = static_cast<double>(options_.least_part);
   for (std::size_t other = 0; other < levels_.size(); ++other) {
     auto waiting = static_cast<double>(levels_[other].count);
+    double first = 0;
     if (other < static_cast<std::size_t>(flow.priority)) {
-      before += std::min(waiting, own * (part - 1));
+      first = std::min(waiting, own * (part - 1));
     } else if (other > static_cast<std::size_t>(flow.priority)) {
-      before += std::min(waiting, std::floor(own / part));
+      first = std::min(waiting, std::floor(own / part));
     }
+    before += first;
+    work_ms += first * mean_work(levels_[other].work_ms, levels_[other].count);
   }
   Place place;
   place.position = std::min(static_cast<std::size_t>(before) + 1, size_);
   place.wait = wait_at(place.position, now);
+  place.work_before = work_ms / 1000;
   return place;
+}
+
+double FairQueue::work() const {
+  std::uint64_t sum = 0;
+  for (const auto& each : levels_) sum += each.work_ms;
+  return static_cast<double>(sum) / 1000;
 }
 
 std::optional<std::chrono::milliseconds> FairQueue::wait_at(std::size_t position, Time now) const {

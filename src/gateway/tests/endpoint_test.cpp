@@ -178,6 +178,47 @@ TEST_F(PlacementTest, HoldsAPlaceUntilItGoes) {
   EXPECT_EQ(state_->failures(), 0u);
 }
 
+// What was answered teaches how long such work takes; what was not, nothing.
+TEST_F(PlacementTest, AnswersTeachHowLongWorkTakes) {
+  const Work work{inference::Operation::chat, true, 1000};
+  {
+    Placement failed = place();
+    failed.begin(work, now());
+    failed.report(Outcome::cancelled);
+    Placement silent = place();
+    silent.begin(work, now());
+    std::vector<double> left;
+    EXPECT_FALSE(state_->append_left(now(), left));  // two are under way, nothing is known of them
+  }
+  EXPECT_FALSE(state_->expect(work));
+  EXPECT_TRUE(state_->learned().empty());
+  {
+    Placement held = place();
+    held.begin(work, now() - 3s);
+    held.begin(work, now());  // the first time counts
+    Placement moved(std::move(held));
+    held = std::move(moved);
+    held.report(Outcome::success);
+  }
+  ASSERT_TRUE(state_->expect(work));
+  EXPECT_GE(*state_->expect(work), 3s);
+  ASSERT_EQ(state_->learned().size(), 1u);
+  EXPECT_EQ(state_->learned()[0].requests, 1u);
+  std::vector<double> left;
+  EXPECT_TRUE(state_->append_left(now(), left));
+  EXPECT_TRUE(left.empty());  // each was counted once
+}
+
+TEST_F(PlacementTest, TrialsTeachNothing) {
+  open_breaker();
+  Placement trial = place();
+  trial.begin({}, now());
+  ASSERT_TRUE(trial.trial());
+  trial.report(Outcome::success);
+  trial.give_back();
+  EXPECT_TRUE(state_->learned().empty());
+}
+
 TEST_F(PlacementTest, TrialsAreGivenBackWithoutAReport) {
   open_breaker();
   {

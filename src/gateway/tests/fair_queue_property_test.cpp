@@ -36,7 +36,8 @@ TEST(FairQueue, NothingIsLostOrDoubled) {
                         .weight = static_cast<std::uint32_t>(random() % 4),
                         .priority = static_cast<Priority>(random() % 3),
                         .cost = static_cast<std::uint32_t>(random() >> (32 + random() % 32)),
-                        .lane = static_cast<FairQueue::Lane>(random() % 4)};
+                        .lane = static_cast<FairQueue::Lane>(random() % 4),
+                        .work_ms = static_cast<std::uint32_t>(random() % 5000)};
         if (random() % 3 == 0) request.deadline = now + std::chrono::milliseconds(random() % 4000);
         auto answer = queue.push(request, now);
         if (answer.pushed_out) {
@@ -61,6 +62,8 @@ TEST(FairQueue, NothingIsLostOrDoubled) {
         ASSERT_TRUE(place);
         ASSERT_GE(place->position, 1u);
         ASSERT_LE(place->position, waiting.size());
+        ASSERT_GE(place->work_before, 0);
+        ASSERT_LE(place->work_before, queue.work() + 1e-6);
         if (kind < 95) {
           ASSERT_TRUE(queue.change_lane(ticket, static_cast<FairQueue::Lane>(random() % 4)));
         } else {
@@ -72,6 +75,7 @@ TEST(FairQueue, NothingIsLostOrDoubled) {
     }
     while (auto item = queue.pop(now)) ASSERT_EQ(waiting.erase(item->ticket), 1u);
     ASSERT_TRUE(waiting.empty());
+    ASSERT_EQ(queue.work(), 0);
   }
 }
 

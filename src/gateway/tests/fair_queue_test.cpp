@@ -392,6 +392,31 @@ TEST(FairQueue, APauseWithoutRequestsIsNoSlowness) {
   EXPECT_NEAR(static_cast<double>(queue.wait_at(10, now)->count()), 1'000, 100);
 }
 
+// What waits before one takes as long as those requests take, not as long as any other.
+TEST(FairQueue, KnowsHowLongThoseBeforeTake) {
+  FairQueue queue;
+  auto first = queue.push({.work_ms = 30'000}, kStart).ticket;
+  auto second = queue.push({.work_ms = 1'000}, kStart).ticket;
+  auto third = queue.push({.work_ms = 5'000}, kStart).ticket;
+  EXPECT_DOUBLE_EQ(queue.work(), 36);
+  EXPECT_DOUBLE_EQ(queue.place(first, kStart)->work_before, 0);
+  EXPECT_DOUBLE_EQ(queue.place(second, kStart)->work_before, 30);
+  EXPECT_DOUBLE_EQ(queue.place(third, kStart)->work_before, 31);
+  // Under load small ones go first.
+  auto large = queue.push({.cost = 5000, .work_ms = 100'000}, kStart).ticket;
+  auto small = queue.push({.work_ms = 10}, kStart).ticket;
+  EXPECT_DOUBLE_EQ(queue.place(large, kStart)->work_before, 36.01);
+  EXPECT_LE(queue.place(small, kStart)->work_before, 36);
+  // Another principal's turns are counted with what its requests take.
+  auto other = queue.push({.principal = 2, .work_ms = 500}, kStart).ticket;
+  EXPECT_NEAR(queue.place(other, kStart)->work_before, 136.01 / 5, 0.1);
+  auto urgent = queue.push({.priority = Priority::high, .work_ms = 7}, kStart).ticket;
+  EXPECT_DOUBLE_EQ(queue.place(urgent, kStart)->work_before, 0);
+  EXPECT_GE(queue.place(first, kStart)->work_before, 0.007);
+  for (auto ticket : {first, second, third, large, small, other, urgent}) queue.remove(ticket);
+  EXPECT_EQ(queue.work(), 0);
+}
+
 // With many principals a sample of them tells the place.
 TEST(FairQueue, PlacesAmongManyPrincipals) {
   FairQueue queue;

@@ -103,6 +103,32 @@ TEST_F(WaitingTest, AFullQueueRefusesAtOnce) {
   for (auto& call : calls) finish_and_drop(*call);
 }
 
+// With one answer it is known how long a newcomer waits: what is under way, and those before.
+TEST_F(WaitingTest, TheWaitFollowsFromWhatSuchWorkTook) {
+  configure(kOnePlace);
+  const auto now = [] { return std::chrono::steady_clock::now(); };
+  EXPECT_FALSE(route("chat")->expect({}));
+  {
+    auto taught = target("e1", "m");
+    const Work work{inference::Operation::chat, true, 50};
+    taught->end_work(taught->begin_work(work, now() - 100s), now(), true);
+  }
+  auto held = dispatch("chat");
+  ASSERT_TRUE(held);
+  auto first = begin_waiting("chat");
+  auto second = begin_waiting("chat");
+  auto expected = route("chat")->expect({inference::Operation::chat, true, 50});
+  ASSERT_TRUE(expected);
+  EXPECT_NEAR(static_cast<double>(expected->count()) / 1e9, 100, 1);
+  auto wait = route("chat")->wait_of_newcomer(now());
+  ASSERT_TRUE(wait);  // less than four were served: the rate says nothing
+  EXPECT_GT(*wait, 200s);
+  EXPECT_LE(*wait, 301s);
+  *held = Dispatched{};
+  finish_and_drop(*first);
+  finish_and_drop(*second);
+}
+
 TEST_F(WaitingTest, AHigherPriorityDisplacesALowerOneInAFullQueue) {
   configure(kOnePlace);
   auto held = dispatch("chat");

@@ -147,6 +147,31 @@ TEST_F(RouteQueueTest, PositionsAreToldToThoseWhoAsk) {
   EXPECT_EQ(wait(*curious).kind, Kind::granted);  // instead of a position
 }
 
+// What is under way and what waits before tell the wait; without that, how many were let in.
+TEST_F(RouteQueueTest, WaitsAreToldByWhatWorkTakes) {
+  Lease held = endpoint_->try_acquire();
+  auto large = request();
+  large.expected = 30s;
+  auto first = queue_.join(std::move(large), now_);
+  auto curious = request(2);
+  curious.updates = true;
+  curious.expected = 1s;
+  auto second = queue_.join(std::move(curious), now_);
+  queue_.tick(now_, true);
+  EXPECT_FALSE(wait(*second).where.estimate);
+  queue_.set_forecast(WaitForecast({5}, now_));
+  queue_.tick(now_ + 1s, true);
+  auto told = wait(*second).where;
+  EXPECT_EQ(told.position, 2u);
+  ASSERT_TRUE(told.estimate);
+  EXPECT_NEAR(static_cast<double>(told.estimate->count()), 34'000, 50);
+  auto newcomer = queue_.wait_of_newcomer(now_ + 1s);
+  ASSERT_TRUE(newcomer);
+  EXPECT_NEAR(static_cast<double>(newcomer->count()), 35'000, 50);
+  queue_.set_forecast(WaitForecast());
+  EXPECT_FALSE(queue_.wait_of_newcomer(now_));
+}
+
 net::Task<void> wait_and_note(Turn* turn, std::atomic<int>* kind) {
   auto signal = co_await turn->wait();
   *kind = static_cast<int>(signal.kind);

@@ -162,6 +162,7 @@ class Planner {
     asked.projector = 0;
     out.estimate = estimate_memory(model_, asked);
     out.estimate.host.projector = wishes_.projector;  // which is read here
+    out.estimate.device.program = 0;                  // the rpc-servers have that already
     out.host_bytes = wishes_.memory != 0 ? wishes_.memory : out.estimate.host.total();
     out.device_bytes = out.estimate.device.total();
     out.fits = out.host_bytes <= machine_.memory;
@@ -432,7 +433,7 @@ class Planner {
     }
     if (!out.rpc.empty()) {
       out.choices.push_back({"memory elsewhere", format_bytes(out.device_bytes),
-                             "estimated; the rpc-servers must have it"});
+                             "estimated; counted with the rpc-servers"});
     }
     out.choices.push_back(
         {"memory of the host", format_bytes(out.host_bytes),

@@ -10,7 +10,7 @@
 // - Of the accelerators the one that holds most layers is taken. Where none holds all of them and
 //   several together hold more, the layers are spread (models/core/layer_split.hpp). What does not
 //   fit stays on the host.
-// - With rpc-servers, all layers go to them; what they have is theirs to say, so it is not counted.
+// - With rpc-servers, all layers go to them; whether they have room is for the placement to see.
 // - When nothing fits, the error says what is needed, what there is, and what would fit.
 //
 // Thread rule: a pure function.

@@ -158,7 +158,9 @@ TEST(RpcPlan, AllLayersGoToTheServersAndTheHostIsCounted) {
   EXPECT_EQ(plan->gpu_layers, 33u);
   EXPECT_TRUE(plan->shares.empty());
   EXPECT_TRUE(why(*plan, "device").contains("a:1, b:2"));
-  EXPECT_FALSE(why(*plan, "memory elsewhere").contains("no such"));
+  EXPECT_FALSE(why(*plan, "memory elsewhere").empty());
+  EXPECT_EQ(plan->estimate.device.program, 0u);
+  EXPECT_EQ(plan->device_bytes, plan->estimate.device.total());
   EXPECT_LT(plan->host_bytes, 2 * kGiB);
   wishes.gpu_layers = 8;
   plan = plan_start(model(), machine, wishes);

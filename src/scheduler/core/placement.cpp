@@ -202,13 +202,13 @@ bool Placement::wanted_out() const {
 }
 
 bool Placement::room_for(UnitId id) const {
-  return !wanted_out() && tightest(units_[id], free_now(), 0, units_[id].places.size());
+  return !wanted_out() && best_fit(units_[id], free_now(), 0, units_[id].places.size());
 }
 
 bool Placement::offer(UnitId id, Time now) {
   Unit& unit = units_[id];
   if (unit.state != UnitState::out || wanted_out()) return false;
-  auto place = tightest(unit, free_now(), 0, unit.places.size());
+  auto place = best_fit(unit, free_now(), 0, unit.places.size());
   if (!place) return false;
   load_at(id, *place, now);
   pending_.push_back({Kind::start, id, *place, 0, {}});

@@ -16,6 +16,9 @@
 // - Among idle units goes first whose idle time is longest in relation to what it costs to load it
 //   again. One that was used a moment ago stays a little (a twentieth of that cost), since the next
 //   request of the same client is likely on its way.
+// - Of free places of one rank a unit takes the one where fewest of its kin are (the instances of a
+//   deployment spread over the accelerators), then the tightest fit, since large rooms are for
+//   large units, or the emptiest if it is to be spread.
 // - Those who wait are served by the arrival of the oldest caller of each unit. A younger one may
 //   use what an older one leaves.
 // - Turns: requests for a unit in memory are let in as long as nobody has waited `turn_limit` for
@@ -74,6 +77,8 @@ struct UnitSpec {
   std::vector<Place> places;  // by rank
   bool pinned = false;        // never stopped to make room
   bool spare = false;         // its deployment serves without it as well
+  bool spread = false;        // of free places of one rank it takes the emptiest, not the tightest
+  std::string kin;  // it takes a place where fewest units of this name are; empty: no matter
 };
 
 // What is so at this moment where requests come and go.
@@ -227,8 +232,9 @@ class Placement {
   Duration stay_of(const Unit& unit) const;
   std::vector<Bytes> free_now() const;
   bool wanted_out() const;
-  static std::optional<std::size_t> tightest(const Unit& unit, const std::vector<Bytes>& free,
-                                             std::size_t from, std::size_t to);
+  std::size_t kin_at(const Unit& unit, const std::string& device) const;
+  std::optional<std::size_t> best_fit(const Unit& unit, const std::vector<Bytes>& free,
+                                      std::size_t from, std::size_t to) const;
   void load_at(UnitId id, std::size_t place, Time now);
   void settle_drains(Step& step);
   void let_in(Step& step);

@@ -195,26 +195,37 @@ void Placement::plan_for(Step& step, UnitId head) {
   }
 }
 
-// The tightest fit: large rooms stay for large units.
-std::optional<std::size_t> Placement::tightest(const Unit& unit, const std::vector<Bytes>& free,
-                                               std::size_t from, std::size_t to) {
+std::size_t Placement::kin_at(const Unit& unit, const std::string& device) const {
+  if (unit.spec.kin.empty()) return 0;
+  const auto there = [&](const Unit& other) {
+    return other.state != UnitState::out && other.spec.kin == unit.spec.kin &&
+           other.place < other.spec.places.size() &&
+           other.spec.places[other.place].device == device;
+  };
+  return static_cast<std::size_t>(std::ranges::count_if(units_, there));
+}
+
+std::optional<std::size_t> Placement::best_fit(const Unit& unit, const std::vector<Bytes>& free,
+                                               std::size_t from, std::size_t to) const {
   std::optional<std::size_t> best;
-  Bytes least = 0;
+  std::pair<std::size_t, Bytes> least;  // kin there, and bytes that would be left or be missing
   for (std::size_t i = from; i < to; ++i) {
     const auto& need = unit.places[i];
     bool fits = std::ranges::all_of(
         need, [&](const Part& part) { return part.bytes <= free[part.account]; });
     if (!fits) continue;
     Bytes left = need.size() < 2 ? 0 : free[need[1].account] - need[1].bytes;
-    if (best && left >= least) continue;
+    if (unit.spec.spread) left = -left;
+    const std::pair worth(to - from > 1 ? kin_at(unit, unit.spec.places[i].device) : 0, left);
+    if (best && worth >= least) continue;
     best = i;
-    least = left;
+    least = worth;
   }
   return best;
 }
 
 bool Placement::start_where_free(Step& step, UnitId head, std::size_t from, std::size_t to) {
-  auto best = tightest(units_[head], step.free, from, to);
+  auto best = best_fit(units_[head], step.free, from, to);
   if (!best) return false;
   load_at(head, *best, step.now);
   for (const auto& part : units_[head].held) step.free[part.account] -= part.bytes;

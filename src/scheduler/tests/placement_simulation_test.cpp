@@ -121,6 +121,8 @@ class RandomWorld {
           place.charges.push_back({"cpu", 1 + pick(3)});
         spec.places.push_back(std::move(place));
       }
+      spec.spread = pick(2) == 0;
+      if (pick(2) == 0) spec.kin = "k" + std::to_string(pick(3));
       auto id = world_.add(std::move(spec));
       world_.engines[id].load = std::chrono::milliseconds(10 + pick(3000));
       world_.engines[id].stop = std::chrono::milliseconds(pick(200));

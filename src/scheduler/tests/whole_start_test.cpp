@@ -38,6 +38,21 @@ class WholeStartTest : public testing::Test {
         .cores = 4, .memory = 16 * kGiB, .accelerators = std::move(accelerators)};
     return plan_whole_start(settings_, *files_, nullptr, model, engines::Purpose::chat, machine);
   }
+  // Where else it could start just as well.
+  std::vector<std::string> equals(const std::vector<models::Accelerator>& accelerators) {
+    const models::Machine machine{.cores = 4, .memory = 16 * kGiB, .accelerators = accelerators};
+    auto best = plan(entry(), accelerators);
+    EXPECT_TRUE(best) << best.error().describe();
+    std::vector<std::string> names;
+    if (!best) return names;
+    for (const auto& each : equal_plans(*best, settings_, *files_, nullptr, entry(),
+                                        engines::Purpose::chat, machine, {})) {
+      EXPECT_EQ(each.shares.size(), 1u);
+      EXPECT_EQ(each.projector, best->projector);
+      names.push_back(each.device);
+    }
+    return names;
+  }
   static std::string why(const models::StartPlan& plan, std::string_view what) {
     const auto found = std::ranges::find(plan.choices, what, &models::Choice::what);
     return found == plan.choices.end() ? "" : found->value + ": " + found->why;
@@ -108,6 +123,38 @@ TEST_F(WholeStartTest, RpcServersAreThoseOfTheSettings) {
   ASSERT_FALSE(made);
   EXPECT_EQ(made.error().code, ErrorCode::unavailable);
   EXPECT_EQ(made.error().param, "models.settings.m.rpc");
+}
+
+TEST_F(WholeStartTest, OtherDevicesThatHoldAsMuchWillDo) {
+  folder_.put("own.gguf", "four");
+  settings_.models.settings["m"].projector = "own.gguf";
+  EXPECT_EQ(equals({{"CUDA0", "", 8 * kGiB},
+                    {"CUDA1", "", 1600 * kMiB},  // some of its layers
+                    {"CUDA2", "", 4 * kGiB},
+                    {"CUDA3", "", kMiB}}),
+            std::vector<std::string>{"CUDA2"});
+}
+
+TEST_F(WholeStartTest, NoOtherDeviceWillDoWhereOneIsSaid) {
+  const std::vector<models::Accelerator> both{{"CUDA0", "", 8 * kGiB}, {"CUDA1", "", 8 * kGiB}};
+  EXPECT_EQ(equals(both).size(), 1u);
+  auto& own = settings_.models.settings["m"];
+  own.device = "CUDA1";
+  EXPECT_TRUE(equals(both).empty());
+  own.device = models::kHostDevice;
+  EXPECT_TRUE(equals(both).empty());
+  own = {};
+  EXPECT_TRUE(equals({}).empty());
+  own.rpc = {"a:1"};
+  EXPECT_TRUE(equals(both).empty());
+  own = {};
+  settings_.scheduler.pools["fast"] = {"CUDA1", 6 * kGiB};  // a pool is on one device
+  own.pool = "fast";
+  EXPECT_TRUE(equals(both).empty());
+}
+
+TEST_F(WholeStartTest, NoOtherDeviceWillDoForOneOverSeveral) {
+  EXPECT_TRUE(equals({{"CUDA0", "", 1600 * kMiB}, {"CUDA1", "", 2000 * kMiB}}).empty());
 }
 
 TEST_F(WholeStartTest, LayersOverTwoAreToldToTheEngine) {

@@ -65,7 +65,8 @@ class World {
     scheduler = std::make_unique<Scheduler>(
         SchedulerParts{loops.shards(), pool_, telemetry::Logger(log, "scheduler"), metrics, clock_,
                        *files_, *processes_, bindings_, folder / "cache", place_freed, waiting,
-                       local_models, model_index, served_models, demand, queue_wait},
+                       local_models, model_index, served_models, demand, queue_wait, nullptr,
+                       devices},
         shared_settings());
   }
   void start() {
@@ -153,6 +154,7 @@ class World {
   std::function<std::vector<ModelDemand>()> demand;
   std::function<std::optional<std::chrono::milliseconds>(const std::string&)> queue_wait;
   models::ModelIndex* model_index = nullptr;
+  sys::DeviceSources devices;
   models::ServedModels* served_models = nullptr;
   net::testing::Loops loops;
 
