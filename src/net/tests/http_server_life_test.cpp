@@ -158,20 +158,24 @@ TEST(HttpServer, TakenPortIsAConflict) {
   EXPECT_TRUE(other.listen("localhost", 0).has_value());
 }
 
+// Each connection takes a descriptor at both ends, both of them in this process: where it may not
+// have so many, half of what it may have is tried.
 TEST(HttpServer, ServesAThousandConnections) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 8192);
   setrlimit(RLIMIT_NOFILE, &limit);
-  if (limit.rlim_cur < 2500) GTEST_SKIP() << "too few descriptors here";
+  const auto count = std::min<std::size_t>(1000, limit.rlim_cur / 4);
   Server server({}, 2);
   std::vector<std::unique_ptr<RawClient>> clients;
-  for (int i = 0; i < 1000; ++i) clients.push_back(std::make_unique<RawClient>(server.port));
+  for (std::size_t i = 0; i < count; ++i) {
+    clients.push_back(std::make_unique<RawClient>(server.port));
+  }
   for (auto& client : clients) client->send(kGet);
-  int good = 0;
-  for (auto& client : clients) good += status_of(client->read_answer()) == 200;
-  EXPECT_EQ(good, 1000);
-  EXPECT_EQ(server.server->connections(), 1000u);
+  std::size_t good = 0;
+  for (auto& client : clients) good += status_of(client->read_answer()) == 200 ? 1 : 0;
+  EXPECT_EQ(good, count);
+  EXPECT_EQ(server.server->connections(), count);
   clients.clear();
   EXPECT_TRUE(eventually([&] { return server.server->connections() == 0; }));
 }
