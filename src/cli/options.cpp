@@ -349,6 +349,8 @@ std::string takes_of(const CLI::Option& positional) {
   if (type == "ENDPOINT") return "endpoints";
   if (type == "ROUTE") return "routes";
   if (type == "CONTAINER") return "containers";
+  if (type == "SOURCE") return "sources";
+  if (type == "REFERENCE") return "references";
   if (type == "NAME") return "names";
   return type == "FILE" ? "files" : "";
 }
