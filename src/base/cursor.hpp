@@ -25,6 +25,7 @@ struct Cursor {
 
   void put(char c) { *at++ = c; }
   void put(std::string_view text) {
+    if (text.empty()) return;  // it may point to nothing, which memcpy must not be given
     std::memcpy(at, text.data(), text.size());
     at += text.size();
   }

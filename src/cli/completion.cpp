@@ -1,6 +1,7 @@
 // Completion scripts for bash, zsh and fish, written from the table of commands. Names of models,
-// endpoints and routes come from `corral __complete KIND`, which prints only names that do no harm
-// on a command line; the scripts never let a shell evaluate them.
+// endpoints, routes and sources come from `corral __complete KIND`, which prints only names that do
+// no harm on a command line; the scripts never let a shell evaluate them. Behind a name that ends
+// with a slash more follows, so no space is put there.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -114,6 +115,8 @@ _corral() {{
       [[ "$name" == "$current"* ]] && COMPREPLY+=("$name")
     done < <(corral __complete "$takes" 2>/dev/null)
   fi
+  # More follows.
+  [[ ${{#COMPREPLY[@]}} == 1 && "${{COMPREPLY[0]}}" == */ ]] && compopt -o nospace
   # A colon begins a new word in bash.
   if declare -F __ltrim_colon_completions >/dev/null; then __ltrim_colon_completions "$current"; fi
 }}
@@ -187,9 +190,12 @@ std::string zsh_script(const CommandInfo& root) {
   return fmt::format(R"zsh(#compdef corral
 # zsh completion for corral
 _corral_names() {{
-  local -a names
+  local -a names begun
   names=(${{(f)"$(corral __complete "$1" 2>/dev/null)"}})
+  begun=(${{(M)names:#*/}})
+  names=(${{names:#*/}})
   compadd -a names
+  compadd -S '' -a begun
 }}
 _corral() {{
   local -a _commands

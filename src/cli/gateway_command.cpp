@@ -163,6 +163,15 @@ bool safe_in_shell(std::string_view name) {
          name.find_first_not_of(kPlain) == std::string_view::npos;
 }
 
+// Only folders can be synced, and only their names begin a reference.
+void add_source_names(const json::value& document, std::string_view ending,
+                      std::set<std::string>& names) {
+  for (const json::value& source : list_of(document, "sources")) {
+    if (text_of(source, "kind") != "folder") continue;
+    names.insert(std::string(text_of(source, "name")).append(ending));
+  }
+}
+
 void add_routes(const json::value& document, bool with_aliases, std::set<std::string>& names) {
   for (const json::value& route : list_of(document, "routes")) {
     names.emplace(text_of(route, "name"));
@@ -208,6 +217,9 @@ void complete_names(Context& context, std::string_view kind) {
     for (const json::value& container : list_of(document, "containers")) {
       names.emplace(text_of(container, "name"));
     }
+  } else if (kind == "sources" || kind == "references") {
+    auto body = context.api.source_names();
+    add_source_names(parse_or_null(body ? *body : ""), kind == "references" ? "/" : "", names);
   } else if (kind == "routes" || kind == "names") {
     auto body = context.api.resources(Resource::route);
     add_routes(parse_or_null(body ? *body : ""), kind == "names", names);

@@ -278,6 +278,10 @@ Outcome<std::string> ServerApi::explain(std::string_view name) {
 
 Outcome<std::string> ServerApi::sources() { return call("GET", "/admin/v1/sources"); }
 
+Outcome<std::string> ServerApi::source_names() {
+  return call("GET", "/admin/v1/sources?ask=nobody");
+}
+
 Outcome<std::string> ServerApi::source_info(std::string_view reference) {
   return call("GET", "/admin/v1/sources/info?reference=" + encode_segment(reference));
 }

@@ -104,6 +104,7 @@ class ServerApi {
   Outcome<std::string> container_logs(std::string_view name, std::int64_t tail);
   Outcome<std::string> act_on_container(std::string_view name, std::string_view action);
   Outcome<std::string> sources();
+  Outcome<std::string> source_names();  // the same, but none of them is asked whether it answers
   Outcome<std::string> source_info(std::string_view reference);
   // `from` empty: what is near, and with words the hubs too.
   Outcome<std::string> recommendations(std::string_view words, std::string_view from);

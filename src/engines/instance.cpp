@@ -10,6 +10,7 @@
 #include "engines/core/engine_limits.hpp"
 #include "engines/core/engine_log.hpp"
 #include "engines/rpc_servers.hpp"
+#include "engines/wake_timer.hpp"
 #include "net/http_client.hpp"
 #include "net/one_shot.hpp"
 #include "sys/ports.hpp"
@@ -64,14 +65,13 @@ struct Instance::Impl {
         log(services.log.named("engine")),
         machine(policy_of(spec.settings)),
         tasks(services.shard),
-        timer(services.shard) {
+        timer(services.shard, services.clock, [this] { perform(machine.tick(now())); }) {
     state_since = services.clock.wall();
   }
 
   // Actions may lead to events and these to more actions; they are performed one after the other.
   void perform(Actions actions);
   void perform_one(const Action& action);
-  void arm_timer();
   void note_state();
   void wake_waiters();
 
@@ -85,7 +85,6 @@ struct Instance::Impl {
   bool read_output(Life& life);
   void log_line(Life& life, std::string_view line);
 
-  net::Task<void> sleep_then_tick(sys::Steady until);
   net::Task<void> reach_then_spawn();
   net::Task<void> watch_exit(std::shared_ptr<Life> watched);
   net::Task<std::optional<sys::ExitStatus>> exit_of(std::shared_ptr<Life> watched);
@@ -108,10 +107,9 @@ struct Instance::Impl {
   std::deque<Action> queue;
   bool performing = false;
   bool closed = false;
-  std::optional<sys::Steady> armed_for;
   std::vector<std::shared_ptr<net::Wakeup>> waiters;
   net::TaskGroup tasks;
-  net::TaskGroup timer;  // apart, so that one sleep can be replaced by another
+  WakeTimer timer;
 };
 
 void Instance::Impl::perform(Actions actions) {
@@ -126,7 +124,7 @@ void Instance::Impl::perform(Actions actions) {
   }
   performing = false;
   note_state();
-  arm_timer();
+  timer.set(machine.wake_at());
   wake_waiters();
 }
 
@@ -183,22 +181,6 @@ void Instance::Impl::note_state() {
 void Instance::Impl::wake_waiters() {
   if (machine.state() != InstanceState::stopped && machine.state() != InstanceState::failed) return;
   for (auto& waiter : std::exchange(waiters, {})) waiter->notify();
-}
-
-void Instance::Impl::arm_timer() {
-  auto wake_at = machine.wake_at();
-  if (wake_at == armed_for) return;
-  armed_for = wake_at;
-  timer.cancel();
-  if (wake_at) timer.spawn(sleep_then_tick(*wake_at));
-}
-
-net::Task<void> Instance::Impl::sleep_then_tick(sys::Steady until) {
-  auto slept = co_await net::sleep_for(std::max(until - now(), sys::Steady::duration::zero()));
-  // Replaced by another meanwhile, though too late to be cancelled?
-  if (!slept || armed_for != until) co_return;
-  armed_for.reset();
-  perform(machine.tick(now()));
 }
 
 net::Task<void> Instance::Impl::reach_then_spawn() {

@@ -114,8 +114,9 @@ class Pulls {
   // What a pull would fetch.
   net::Task<Result<RemoteModel>> plan(std::string reference);
 
-  // Each source, asked whether it answers.
-  net::Task<Result<std::vector<SourceView>>> sources();
+  // Each source; asked whether it answers, unless only what is configured is wanted.
+  enum class Ask : std::uint8_t { each, nobody };
+  net::Task<Result<std::vector<SourceView>>> sources(Ask ask = Ask::each);
   // All models of one of them, by its name. unsupported: too many to list.
   net::Task<Result<RemoteListing>> listing(std::string source);
   net::Task<Result<RemoteInfo>> info(std::string reference);

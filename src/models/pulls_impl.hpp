@@ -68,7 +68,7 @@ struct Pulls::Impl {
   net::Task<Result<RemoteInfo>> info(std::string reference);
   net::Task<Result<FoundModels>> search_in(std::string words, std::vector<std::string> names,
                                            std::size_t most);
-  net::Task<Result<std::vector<SourceView>>> view_sources();
+  net::Task<Result<std::vector<SourceView>>> view_sources(Pulls::Ask ask);
   net::Task<void> tick();
   struct Left;
   static Result<Left> read_left(BlobStore& blobs);

@@ -31,9 +31,9 @@ net::Task<Result<FoundModels>> Pulls::search_in(std::string words, std::vector<s
   return on_shard(impl_->parts.shard, impl_->tasks, std::move(work));
 }
 
-net::Task<Result<std::vector<SourceView>>> Pulls::sources() {
-  std::function<net::Task<Result<std::vector<SourceView>>>()> work = [impl = impl_.get()] {
-    return impl->view_sources();
+net::Task<Result<std::vector<SourceView>>> Pulls::sources(Ask ask) {
+  std::function<net::Task<Result<std::vector<SourceView>>>()> work = [impl = impl_.get(), ask] {
+    return impl->view_sources(ask);
   };
   return on_shard(impl_->parts.shard, impl_->tasks, std::move(work));
 }
@@ -71,14 +71,16 @@ net::Task<Result<FoundModels>> Pulls::Impl::search_in(std::string words,
   co_return all;
 }
 
-net::Task<Result<std::vector<SourceView>>> Pulls::Impl::view_sources() {
+net::Task<Result<std::vector<SourceView>>> Pulls::Impl::view_sources(Pulls::Ask ask) {
   // Sources of its own, so that one that is silent is not waited for as long as a pull would.
   CORRAL_CO_TRY(auto from, Sources::make(settings->sources, kProbe, parts.files));
   std::vector<SourceView> all;
   for (auto& each : from->all()) {
     SourceView view{each.name, each.kind, each.source->label(), each.source->address(), {}};
-    auto there = co_await each.source->probe();
-    if (!there) view.problem = std::move(there).error();
+    if (ask == Pulls::Ask::each) {
+      auto there = co_await each.source->probe();
+      if (!there) view.problem = std::move(there).error();
+    }
     all.push_back(std::move(view));
   }
   co_return all;

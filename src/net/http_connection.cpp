@@ -19,7 +19,7 @@ constexpr auto kLinger = std::chrono::seconds(2);
 constexpr std::size_t kKeptMemory =
     16 * 1024;                         // a buffer larger than this is freed between requests
 constexpr unsigned kReadsInTurn = 16;  // before the others on the shard have theirs
-constexpr std::size_t kEarlyBytes = 16 * 1024;  // read ahead while a handler runs
+constexpr std::size_t kEarlyBytes = 16 * 1024;  // read ahead at most while a handler runs
 
 ParseLimits limits_of(const HttpServerOptions& options) {
   ParseLimits limits;
@@ -268,7 +268,7 @@ Task<Result<std::string_view>> HttpConnection::read_body(std::uint64_t limit) {
   if (!parser_.done()) {
     auto rest = co_await read_rest_of_body(limit != 0 ? limit : state_.options.max_body_bytes);
     if (!rest) co_return std::unexpected(std::move(rest).error());
-    if (pending_.empty()) watch();
+    watch();
   }
   outcome_.bytes_in = body_.size();
   co_return std::string_view(body_);
@@ -370,14 +370,25 @@ void HttpConnection::readable_event(bool ready) {
   if (!handling_ || !ready || ending_watch_ || !stream_ || !stream_->is_open()) return;
   // A handler runs and its request is complete: either the next request begins, or the client left.
   // A half-closed connection counts as left, because most clients close that way.
+  // The watch goes on behind requests that were sent ahead.
+  if (pending_.size() >= kEarlyBytes) return watch_for_end();
   char* scratch = shard_.impl().scratch();
-  auto result = stream_->try_read(std::span(scratch, kEarlyBytes));
+  auto result = stream_->try_read(std::span(scratch, kEarlyBytes - pending_.size()));
   switch (result.status) {
-    case IoStatus::ok: pending_.append(scratch, result.bytes); break;
+    case IoStatus::ok: pending_.append(scratch, result.bytes); [[fallthrough]];
     case IoStatus::would_block: watch(); break;
     case IoStatus::end:
     case IoStatus::failed: client_left(); break;
   }
+}
+
+// So much was sent ahead that no more is read until the handler is done: the peer's end shows all
+// the same, unless the socket is encrypted.
+void HttpConnection::watch_for_end() {
+  if (plain_ == nullptr) return;
+  if (plain_->peer_ended()) return client_left();
+  watching_ = true;
+  plain_->watch(this);
 }
 
 void HttpConnection::client_left() {

@@ -113,6 +113,7 @@ class HttpConnection final : public HttpExchange,
   void end_request();
   Task<bool> readable();
   void watch();
+  void watch_for_end();
   Task<void> end_watch();
   void on_readable() override { readable_event(true); }
   void readable_event(bool ready);

@@ -40,6 +40,9 @@ class PlainStream final : public Stream, private Polled {
   // Bytes or an end may have come since the last read; false: surely not, as far as the loop knows.
   bool maybe_readable() const { return readable_ || ended_; }
 
+  // The peer closed or failed; bytes that came before may be unread.
+  bool peer_ended() const { return ended_; }
+
   void shutdown_write();
   void reset_on_close();  // close() will send RST: the peer sees that the stream was cut
   sys::Fd release();      // takes the socket out

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "api/admin/replies.hpp"
+#include "base/stable_sort.hpp"
 #include "base/time_text.hpp"
 
 namespace corral::api::admin {
@@ -179,7 +180,7 @@ std::vector<Operation> Operations::list() const {
   for (const auto* source : sources_) {
     for (auto& operation : source->list()) all.push_back(std::move(operation));
   }
-  std::ranges::stable_sort(all, std::greater<>(), &Operation::started);
+  sort_stably(all, std::greater<>(), &Operation::started);
   return all;
 }
 

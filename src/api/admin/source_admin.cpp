@@ -21,12 +21,13 @@ constexpr std::size_t kMostPatterns = 100;
 constexpr std::int64_t kMostListed = 200;
 constexpr std::int64_t kListed = 20;
 
-bj::object describe(const models::SourceView& source) {
+bj::object describe(const models::SourceView& source, models::Pulls::Ask asked) {
+  const bool known = asked == models::Pulls::Ask::each;
   return {{"name", source.name},
           {"kind", source.kind},
           {"label", source.label},
           {"address", source.address},
-          {"reachable", !source.problem.has_value()},
+          {"reachable", known ? bj::value(!source.problem.has_value()) : bj::value(nullptr)},
           {"error", source.problem ? bj::value(source.problem->message) : bj::value(nullptr)},
           {"hint", source.problem ? text_or_null(source.problem->hint_text) : bj::value(nullptr)}};
 }
@@ -120,11 +121,13 @@ void SourceAdmin::add_routes(Router& router) {
 }
 
 net::Task<void> SourceAdmin::sources(Call& call) {
-  auto views = co_await parts_.pulls.sources();
+  using Ask = models::Pulls::Ask;
+  const auto ask = query_text(call.request(), "ask") == "nobody" ? Ask::nobody : Ask::each;
+  auto views = co_await parts_.pulls.sources(ask);
   net::HttpReply reply;
   if (views) {
     bj::array list;
-    for (const auto& view : *views) list.push_back(describe(view));
+    for (const auto& view : *views) list.push_back(describe(view, ask));
     reply = json_reply(bj::object{{"sources", std::move(list)}});
   } else {
     reply = problem(views.error());

@@ -257,6 +257,30 @@ TEST(Complete, PrintsOnlyNamesThatAShellTakesAsTheyAre) {
   EXPECT_EQ(stage.run({"__complete", "other"}), 0);
 }
 
+// Completion is not the time to ask far sources whether they answer.
+TEST(Complete, OffersTheSourcesThatHaveNames) {
+  Stage stage;
+  boost::json::array sources;
+  sources.push_back(boost::json::object{{"name", "hf"}, {"kind", "hub"}});
+  for (const char* name : {"lab", "$(x)", "desk"}) {
+    sources.push_back(boost::json::object{{"name", name}, {"kind", "folder"}});
+  }
+  stage.server.on("GET /admin/v1/sources?ask=nobody",
+                  {.body = json::serialize(boost::json::object{{"sources", sources}})});
+  EXPECT_EQ(stage.run({"__complete", "sources"}), 0);
+  EXPECT_EQ(stage.console.out_text, "desk\nlab\n");
+  stage.console.out_text.clear();
+  EXPECT_EQ(stage.run({"__complete", "references"}), 0);
+  EXPECT_EQ(stage.console.out_text, "desk/\nlab/\n");
+  auto script = completion_script("bash", command_tree());
+  EXPECT_TRUE(script.contains("--delete --detach\"; takes=sources ;;")) << script;
+  EXPECT_TRUE(script.contains("\"info\") words=\"\"; takes=references ;;")) << script;
+  script = completion_script("zsh", command_tree());
+  EXPECT_TRUE(script.contains("_corral_names sources")) << script;
+  script = completion_script("fish", command_tree());
+  EXPECT_TRUE(script.contains("__complete references")) << script;
+}
+
 TEST(Complete, IsSilentWithoutAServer) {
   Stage stage;
   stage.server.on("GET /admin/v1/models", {.failure = Failure{ExitCode::unreachable, "x", "y"}});

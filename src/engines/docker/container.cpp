@@ -10,6 +10,7 @@
 #include "engines/core/engine_log.hpp"
 #include "engines/docker/container_judge.hpp"
 #include "engines/docker/container_spec.hpp"
+#include "engines/wake_timer.hpp"
 
 namespace corral::engines::docker {
 namespace {
@@ -31,15 +32,13 @@ struct Container::Impl {
         machine(policy),
         since(services.clock.wall()),
         tasks(services.shard),
-        timer(services.shard),
+        timer(services.shard, services.clock, [this] { perform(machine.tick(now())); }),
         steps(services.shard),
         logs(services.shard) {}
 
   void perform(ContainerActions actions);
   void perform_one(const ContainerAction& action);
   void note_state();
-  void arm_timer();
-  net::Task<void> sleep_then_tick(sys::Steady until);
 
   net::Task<void> run_step(Kind step);
   net::Task<Result<void>> do_step(Kind step);
@@ -86,10 +85,9 @@ struct Container::Impl {
   bool performing = false;
   bool closed = false;
   bool asking_end = false;
-  std::optional<sys::Steady> armed_for;
   std::vector<std::shared_ptr<net::Wakeup>> waiters;
   net::TaskGroup tasks;
-  net::TaskGroup timer;  // apart, so that one sleep can be replaced by another
+  WakeTimer timer;
   net::TaskGroup steps;  // so that a step can be cancelled
   net::TaskGroup logs;
 };
@@ -108,7 +106,7 @@ void Container::Impl::perform(ContainerActions actions) {
   }
   performing = false;
   note_state();
-  arm_timer();
+  timer.set(machine.wake_at());
 }
 
 void Container::Impl::note_state() {
@@ -144,22 +142,6 @@ void Container::Impl::perform_one(const ContainerAction& action) {
       break;
     case Kind::tell_stopped: log.info("container stopped", {{"container", settings.name}}); break;
   }
-}
-
-void Container::Impl::arm_timer() {
-  auto wake_at = machine.wake_at();
-  if (wake_at == armed_for) return;
-  armed_for = wake_at;
-  timer.cancel();
-  if (wake_at) timer.spawn(sleep_then_tick(*wake_at));
-}
-
-net::Task<void> Container::Impl::sleep_then_tick(sys::Steady until) {
-  auto slept = co_await net::sleep_for(std::max(until - now(), sys::Steady::duration::zero()));
-  // Replaced by another meanwhile, though too late to be cancelled?
-  if (!slept || armed_for != until) co_return;
-  armed_for.reset();
-  perform(machine.tick(now()));
 }
 
 // --- steps ---------------------------------------------------------------------------------------

@@ -5,68 +5,16 @@
 #include <algorithm>
 #include <iterator>
 #include <optional>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "sys/clock.hpp"
+#include "engines/tests/instance_machine_fixture.hpp"
 
 namespace corral::engines::instance_machine_test {
 namespace {
 
 using namespace std::chrono_literals;
-using Kinds = std::vector<ActionKind>;
-
-Error crash(std::string text = "crashed") { return fail(ErrorCode::unavailable, std::move(text)); }
-
-class InstanceMachineTest : public testing::Test {
- protected:
-  InstancePolicy policy() {
-    InstancePolicy policy;
-    policy.start_timeout = 10s;
-    policy.stop_timeout = 5s;
-    policy.restart_backoff = 500ms;
-    policy.restart_backoff_max = 3s;
-    policy.restart_limit = 3;
-    policy.health_failures = 3;
-    policy.port_retries = 2;
-    return policy;
-  }
-  Kinds kinds(const Actions& actions) {
-    Kinds result;
-    for (const Action& action : actions) result.push_back(action.kind);
-    last_ = actions;
-    return result;
-  }
-  // Moves the clock to the machine's next wish and ticks.
-  Kinds next() {
-    EXPECT_TRUE(machine_.wake_at());
-    if (auto at = machine_.wake_at(); at && *at > now()) clock_.advance(*at - now());
-    return kinds(machine_.tick(now()));
-  }
-  sys::Steady now() const { return clock_.now(); }
-  InstanceState state() const { return machine_.state(); }
-
-  void start_process() {
-    ASSERT_EQ(kinds(machine_.start(now())), Kinds{ActionKind::spawn});
-    ASSERT_EQ(kinds(machine_.spawned(now())), Kinds{});
-  }
-  void become_ready() {
-    ASSERT_EQ(next(), Kinds{ActionKind::check_health});
-    ASSERT_EQ(kinds(machine_.health(now(), Health::ok)), Kinds{ActionKind::tell_ready});
-    ASSERT_EQ(state(), InstanceState::ready);
-  }
-  void respawn() {
-    ASSERT_EQ(state(), InstanceState::backing_off);
-    ASSERT_EQ(next(), Kinds{ActionKind::spawn});
-    machine_.spawned(now());
-  }
-
-  sys::ManualClock clock_;
-  InstanceMachine machine_{policy()};
-  Actions last_;
-};
 
 TEST_F(InstanceMachineTest, StartsPollsAndBecomesReady) {
   EXPECT_EQ(state(), InstanceState::stopped);
@@ -394,124 +342,6 @@ TEST_F(InstanceMachineTest, StatesHaveNames) {
   EXPECT_EQ(to_string(InstanceState::killing), "killing");
   EXPECT_EQ(to_string(InstanceState::backing_off), "backing_off");
   EXPECT_EQ(to_string(InstanceState::failed), "failed");
-}
-
-// Random events against a small model of the outside world. Whatever comes: at most one process;
-// signals only to a process; ready and down alternate; after stop() it always comes to rest.
-class World {
- public:
-  explicit World(unsigned seed, InstancePolicy policy) : random_(seed), machine_(policy) {}
-
-  void step() {
-    clock_.advance(std::chrono::milliseconds(random_() % 700));
-    switch (random_() % 8) {
-      case 0:
-        wanted_ = true;
-        take(machine_.start(now()));
-        break;
-      case 1:
-        wanted_ = false;
-        take(machine_.stop(now()));
-        break;
-      case 2: end_process(); break;
-      case 3:
-      case 4: answer_check(); break;
-      default: take(machine_.tick(now())); break;
-    }
-    check();
-  }
-
-  void come_to_rest() {
-    take(machine_.stop(now()));
-    for (int i = 0; i < 10 && machine_.state() != InstanceState::stopped; ++i) {
-      if (auto at = machine_.wake_at()) {
-        if (*at > now()) clock_.advance(*at - now());
-        take(machine_.tick(now()));
-      } else {
-        end_process();
-      }
-    }
-    EXPECT_EQ(machine_.state(), InstanceState::stopped);
-    EXPECT_FALSE(process_);
-    EXPECT_FALSE(machine_.wake_at());
-  }
-
- private:
-  sys::Steady now() const { return clock_.now(); }
-
-  void end_process() {
-    if (!process_) return;
-    process_ = false;
-    check_open_ = false;
-    Fault faults[] = {Fault::crash, Fault::crash, Fault::port_taken, Fault::permanent};
-    take(machine_.exited(now(), crash(), faults[random_() % 4]));
-  }
-
-  void answer_check() {
-    if (!std::exchange(check_open_, false)) return;
-    Health answers[] = {Health::ok, Health::loading, Health::unanswered};
-    take(machine_.health(now(), answers[random_() % 3]));
-  }
-
-  void take(Actions actions) {
-    for (const Action& action : actions) {
-      switch (action.kind) {
-        case ActionKind::spawn:
-          ASSERT_FALSE(process_);
-          if (random_() % 5 == 0) {
-            take(machine_.spawn_failed(now(), crash(), Fault::crash));
-          } else {
-            process_ = true;
-            take(machine_.spawned(now()));
-          }
-          break;
-        case ActionKind::check_health:
-          ASSERT_TRUE(process_);
-          ASSERT_FALSE(check_open_);
-          check_open_ = true;
-          break;
-        case ActionKind::terminate:
-          ASSERT_TRUE(process_);
-          told_ready_ = false;
-          break;
-        case ActionKind::kill: ASSERT_TRUE(process_); break;
-        case ActionKind::tell_ready: ASSERT_FALSE(std::exchange(told_ready_, true)); break;
-        case ActionKind::tell_down: ASSERT_TRUE(std::exchange(told_ready_, false)); break;
-        case ActionKind::tell_failed: ASSERT_TRUE(action.reason); break;
-        case ActionKind::tell_stopped: ASSERT_FALSE(process_); break;
-      }
-    }
-  }
-
-  void check() {
-    EXPECT_EQ(machine_.has_process(), process_);
-    InstanceState state = machine_.state();
-    if (state == InstanceState::stopped || state == InstanceState::failed ||
-        state == InstanceState::backing_off)
-      EXPECT_FALSE(process_);
-    EXPECT_EQ(state == InstanceState::ready, told_ready_);
-    if (wanted_) EXPECT_NE(state, InstanceState::stopped);
-    // Something always leads on: a process that will end, or a time.
-    if (state == InstanceState::backing_off || state == InstanceState::starting)
-      EXPECT_TRUE(machine_.wake_at());
-  }
-
-  std::mt19937 random_;
-  sys::ManualClock clock_;
-  InstanceMachine machine_;
-  bool wanted_ = false;
-  bool process_ = false;
-  bool check_open_ = false;
-  bool told_ready_ = false;
-};
-
-TEST_F(InstanceMachineTest, RulesHoldForAnyOrderOfEvents) {
-  for (unsigned seed = 1; seed <= 300 && !HasFailure(); ++seed) {
-    World world(seed, policy());
-    for (int i = 0; i < 300; ++i) world.step();
-    world.come_to_rest();
-    if (HasFailure()) ADD_FAILURE() << "seed " << seed;
-  }
 }
 
 }  // namespace

@@ -103,7 +103,88 @@ TEST(Rendezvous, AsksLittleMoreThanItMustWhenFewAreUsable) {
     });
     ASSERT_EQ(result.first.index % 100, 42u);
   }
-  EXPECT_LT(asked, 1000 * 150);
+  EXPECT_LT(asked, 1000 * 115);
+}
+
+TEST(Rendezvous, AsksOnlyTheHomeWhileItIsUsable) {
+  auto rendezvous = members(1000, 5);
+  for (std::uint64_t key = 0; key < 200; ++key) {
+    int asked = 0;
+    auto result = rendezvous.rank(key, [&](std::size_t) { return ++asked > 0; });
+    EXPECT_EQ(asked, 1);
+    EXPECT_EQ(result.first.index, result.home.index);
+  }
+}
+
+// A slow start draws a random number for each question: the second one would get another answer.
+TEST(Rendezvous, AsksNobodyTwice) {
+  std::mt19937_64 random(11);
+  auto rendezvous = members(300, 3);
+  for (int round = 0; round < 500; ++round) {
+    std::vector<int> asked(300);
+    const auto odds = 1 + random() % 300;
+    rendezvous.rank(random(), [&](std::size_t index) {
+      ++asked[index];
+      return random() % odds == 0;
+    });
+    ASSERT_LE(std::ranges::max(asked), 1);
+  }
+}
+
+// Weights so large that the first batch lies below the least bound there is.
+TEST(Rendezvous, TheGreatestWeightsAreAsGoodAsTheLeast) {
+  Rendezvous rendezvous;
+  for (std::size_t i = 0; i < 40; ++i) rendezvous.add(i, i, 0xffff'ffffu);
+  for (std::uint64_t key = 0; key < 50; ++key) {
+    auto order = order_of(rendezvous, 40, key);
+    EXPECT_EQ(order.size(), 40u);
+  }
+}
+
+TEST(Rendezvous, AsksEverybodyBeforeItGivesUp) {
+  auto rendezvous = members(300, 3);
+  for (std::uint64_t key = 0; key < 20; ++key) {
+    rendezvous.rank(key, [](std::size_t index) { return index % 50 == 7; });  // who may be known
+    int asked = 0;
+    auto result = rendezvous.rank(key, [&](std::size_t) { return ++asked < 0; });
+    EXPECT_EQ(asked, 300);
+    EXPECT_FALSE(result.first.found());
+    EXPECT_TRUE(result.home.found());
+  }
+}
+
+// Against the formula, one member at a time.
+TEST(RendezvousScan, ListsThoseWhoseBoundLiesInTheRange) {
+  using Instructions = RendezvousScan::Instructions;
+  constexpr auto kAll = RendezvousScan::kAll;
+  std::mt19937_64 random(13);
+  for (auto instructions : {Instructions::best, Instructions::any}) {
+    for (std::size_t count : {0, 1, 7, 8, 9, 63, 64, 65, 200}) {
+      RendezvousScan scan(instructions);
+      for (std::size_t i = 0; i < count; ++i) scan.add(i, static_cast<std::uint32_t>(1 + i % 7));
+      for (int round = 0; round < 20; ++round) {
+        const RendezvousScan::Salt salt(random());
+        auto begin = static_cast<std::uint32_t>(random());
+        auto end = round == 0 ? kAll : static_cast<std::uint32_t>(random() | 1);
+        auto expected = [&](std::uint32_t from, std::uint32_t below) {
+          std::vector<std::uint32_t> positions;
+          for (std::uint32_t i = 0; i < count; ++i) {
+            const auto factor = std::uint64_t{kAll / (1 + i % 7)};
+            const auto bound = (scan.distance(i, salt) * factor) >> 32;
+            if (bound >= from && bound < below) positions.push_back(i);
+          }
+          return positions;
+        };
+        auto found = scan.below(salt, end);
+        ASSERT_EQ(std::vector(found.begin(), found.end()), expected(0, end)) << count;
+        found = scan.between(begin, end);
+        ASSERT_EQ(std::vector(found.begin(), found.end()), expected(begin, end)) << count;
+        if (count == 0) continue;
+        scan.leave_out(count / 2);
+        EXPECT_EQ(std::ranges::count(scan.between(0, kAll), count / 2), 0);
+      }
+    }
+  }
 }
 
 }  // namespace

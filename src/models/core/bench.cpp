@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/stable_sort.hpp"
+
 namespace corral::models {
 namespace {
 
@@ -93,7 +95,7 @@ std::vector<BenchCase> bench_cases(const std::vector<unsigned>& prompts,
       if (std::ranges::find(out, one) == out.end()) out.push_back(one);
     }
   }
-  std::ranges::stable_sort(out, {}, cost_of);
+  sort_stably(out, {}, cost_of);
   return out;
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/stable_sort.hpp"
+
 namespace corral::models {
 namespace {
 
@@ -64,7 +66,7 @@ class Filling {
 std::vector<DeviceShare> split_layers(const GgufMetadata& model, const MemoryRequest& request,
                                       std::vector<Accelerator> devices, std::uint64_t layers,
                                       std::uint64_t said) {
-  std::ranges::stable_sort(devices, std::ranges::greater(), &Accelerator::memory);
+  sort_stably(devices, std::ranges::greater(), &Accelerator::memory);
   const Filling filling(model, request, said);
   const std::uint64_t wanted = std::min(layers, all_layers(model));
   std::vector<DeviceShare> out;

@@ -3,8 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <map>
 
+#include "base/stable_sort.hpp"
 #include "base/text.hpp"
 #include "models/blob_files.hpp"
 
@@ -21,13 +21,7 @@ net::Task<Result<RemoteListing>> Source::all() {
       .hint("only a folder of sources.folders, or another Corral there, can be synced");
 }
 
-// (std::stable_sort uses what the library has deprecated.)
-void sort_by_role(std::vector<RemoteFile>& files) {
-  std::multimap<FileRole, RemoteFile> sorted;
-  for (auto& file : files) sorted.emplace(file.role, std::move(file));
-  files.clear();
-  for (auto& [role, file] : sorted) files.push_back(std::move(file));
-}
+void sort_by_role(std::vector<RemoteFile>& files) { sort_stably(files, {}, &RemoteFile::role); }
 
 Result<void> check_file_name(std::string_view name) {
   bool plain = !name.empty() && name.size() <= kLongestName && name.front() != '.' &&

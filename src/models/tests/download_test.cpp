@@ -2,6 +2,7 @@
 #include "models/download.hpp"
 
 #include "models/tests/fetch_fixture.hpp"
+#include "net/tests/http_client_fixture.hpp"
 
 namespace corral::models::download_test {
 namespace {
@@ -63,6 +64,31 @@ TEST_F(DownloadTest, OneStreamThatIsCutBeginsAnew) {
   EXPECT_EQ(partial(), content);
   server_.set({.ranges = false, .cut_after = 1 << 20});
   EXPECT_EQ(fetch(job()).result.error().code, ErrorCode::upstream);
+}
+
+// Hours of silence are allowed: were the end not noticed, this would take as long.
+TEST_F(DownloadTest, AnAnswerShorterThanItsLengthFailsWithItsConnection) {
+  std::atomic<bool> reset{false};
+  net::testing::ScriptedServer liar([&](int, int socket) {
+    net::testing::read_request(socket);
+    net::testing::write_text(socket, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789");
+    linger now{1, 0};
+    if (reset) ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  });
+  sources_.private_hosts = {fmt::format("127.0.0.1:{}", liar.port)};
+  settings_.silence = std::chrono::hours(2);
+  settings_.tries = 1;
+  auto wanted = job();
+  wanted.url = fmt::format("http://127.0.0.1:{}/file", liar.port);
+  for (bool each : {false, true}) {
+    reset = each;
+    auto run = fetch(wanted);
+    ASSERT_FALSE(run.result);
+    EXPECT_NE(run.result.error().code, ErrorCode::timeout) << run.result.error().describe();
+    if (!each) {
+      EXPECT_TRUE(run.result.error().message.contains("cut")) << run.result.error().describe();
+    }
+  }
 }
 
 TEST_F(DownloadTest, GoesOnAfterACut) {

@@ -71,6 +71,54 @@ TEST_F(HttpClientTest, CutAnswersAreErrors) {
   EXPECT_EQ(pooled(), 0u);
 }
 
+struct Short {
+  bool reset = false;       // RST instead of FIN
+  bool read_first = false;  // the client has read what there is when the connection ends
+};
+
+// Says 100 bytes, sends 10, and is gone.
+ScriptedServer::Script short_of(Short how, std::future<void>* read) {
+  return [how, read](int, int socket) {
+    read_request(socket);
+    write_text(socket, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789");
+    if (how.read_first) read->wait_for(10s);
+    linger now{1, 0};
+    if (how.reset) ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  };
+}
+
+Task<Result<std::string>> read_twice(HttpTarget target, std::promise<void>* read) {
+  HttpTimeouts hours{.first_byte = 2h, .between_bytes = 2h};
+  CORRAL_CO_TRY(auto response, co_await shard_client().send(target, {}, hours));
+  CORRAL_CO_TRY(auto first, co_await response->read_some());
+  std::string seen(first);
+  read->set_value();
+  while (true) {
+    CORRAL_CO_TRY(auto more, co_await response->read_some());
+    if (more.empty()) co_return seen;
+    seen += more;
+  }
+}
+
+// Hours are allowed between two bytes: were the end not noticed, this would take as long.
+TEST_F(HttpClientTest, AnAnswerShorterThanItsLengthFailsWithItsConnection) {
+  for (auto how : {Short{}, Short{.reset = true}, Short{.read_first = true}, Short{true, true}}) {
+    std::promise<void> read;
+    auto has_read = read.get_future();
+    ScriptedServer server(short_of(how, &has_read));
+    auto seen = loops.run(shard, read_twice(target(server.port), &read));
+    ASSERT_FALSE(seen.has_value()) << *seen;
+    // A reset throws away what was not read yet, the head too.
+    if (how.reset && !how.read_first) {
+      EXPECT_NE(seen.error().code, ErrorCode::timeout) << seen.error().message;
+    } else {
+      EXPECT_EQ(seen.error().code, ErrorCode::upstream);
+      EXPECT_EQ(seen.error().message, "the upstream cut its answer short");
+    }
+    EXPECT_EQ(pooled(), 0u);
+  }
+}
+
 TEST_F(HttpClientTest, MalformedAnswersAreErrors) {
   for (std::string_view bad :
        {"rubbish\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",

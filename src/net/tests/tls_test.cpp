@@ -420,5 +420,50 @@ TEST_F(Tls, CarriesHttp) {
   loops_.end();
 }
 
+struct Left {
+  std::atomic<int> waiting{0};
+  std::atomic<int> cancelled{0};
+};
+
+Task<void> wait_for_ever(HttpExchange&, Left& left) {
+  ++left.waiting;
+  auto slept = co_await sleep_for(1h);
+  if (!slept) ++left.cancelled;
+}
+
+// One request, more ahead of its answer, each in a packet of its own; then the client is gone.
+Task<void> send_ahead_and_leave(std::shared_ptr<TlsContext> context, int socket, Left& left) {
+  auto opened = co_await context->connect(sys::Fd(socket), "localhost");
+  EXPECT_TRUE(opened);
+  if (!opened) co_return;
+  for (int i = 0; i < 4; ++i) {
+    std::string text = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    iovec part{text.data(), text.size()};
+    auto written = co_await write_all(**opened, std::span(&part, 1));
+    EXPECT_TRUE(written);
+    while (left.waiting == 0) co_await yield_turn();
+    auto slept = co_await sleep_for(2ms);
+  }
+  (*opened)->close();
+}
+
+TEST_F(Tls, AServerNoticesALeaverThatSentRequestsAhead) {
+  Left left;
+  HttpServer server(
+      loops_.shards(), {}, [&](HttpExchange& exchange) { return wait_for_ever(exchange, left); },
+      [](const HttpRequest&, const HttpOutcome&) {});
+  auto bound = server.listen("127.0.0.1", 0, server_);
+  ASSERT_TRUE(bound) << bound.error().describe();
+  server.start();
+  RawClient client(bound->port);
+  loops_.run(loops_.shards().serving(1),
+             send_ahead_and_leave(trusting(ca_file_), ::dup(client.fd()), left));
+  client.close();
+  EXPECT_TRUE(eventually([&] { return left.cancelled == 1; }));
+  EXPECT_EQ(left.waiting, 1);
+  loops_.run(loops_.shards().control(), server.stop(1s));
+  loops_.end();
+}
+
 }  // namespace
 }  // namespace corral::net::tls_test

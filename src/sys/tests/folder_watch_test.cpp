@@ -139,17 +139,18 @@ TEST_F(FolderWatchTest, AMissingFolderIsAnError) {
 
 TEST_F(FolderWatchTest, LostEventsAreMadeUpFor) {
   watch();
-  // The kernel queues fs.inotify.max_queued_events (16384 by default), then drops the rest.
+  // The kernel queues fs.inotify.max_queued_events (16384 by default), then drops the rest. Where
+  // its queue is too long to fill, nothing is lost, and what follows holds as well.
   unsigned long limit = 16384;
   std::ifstream("/proc/sys/fs/inotify/max_queued_events") >> limit;
-  if (limit > 200'000) GTEST_SKIP() << "the queue is too long to fill: " << limit;
+  limit = std::min(limit, 200'000ul);
   Path names[2] = {folder_ / "x", folder_ / "y"};
   std::ofstream(names[0]).close();
   for (unsigned long i = 0; i < limit; ++i) {
     // Two different events, so that the kernel does not merge them.
     ::rename(names[i % 2].c_str(), names[1 - i % 2].c_str());
   }
-  std::filesystem::create_directories(folder_ / "unseen/deep");  // its event is lost
+  std::filesystem::create_directories(folder_ / "unseen/deep");  // an event too many
   EXPECT_TRUE(changed());
   folder_.put("unseen/deep/f", "x");
   EXPECT_TRUE(changed());
