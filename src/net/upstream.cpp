@@ -170,7 +170,8 @@ IoResult UpstreamConnection::receive() {
   std::size_t filled = kept;
   if (kept < Block::kSize) {
     auto result = stream_->try_read(std::span(block + kept, Block::kSize - kept));
-    drained_ = plain_ != nullptr && !plain_->maybe_readable();
+    // A read that found nothing says so itself; the wait after it must end in another read.
+    drained_ = result.status == IoStatus::ok && plain_ != nullptr && !plain_->maybe_readable();
     if (result.status != IoStatus::ok) {
       if (result.status == IoStatus::would_block) block_.release();
       return result;

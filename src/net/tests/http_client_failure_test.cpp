@@ -5,6 +5,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 
 #include "http_client_fixture.hpp"
+#include "net/shard_impl.hpp"
 
 namespace corral::net::http_client_failure_test {
 namespace {
@@ -142,6 +143,25 @@ TEST_F(HttpClientTest, TooLargeForTheCaller) {
   auto answer = get(server.port);
   ASSERT_FALSE(answer.has_value());
   EXPECT_EQ(answer.error().code, ErrorCode::too_large);
+}
+
+// The first read takes all there is and fills its block: only another one tells that it was all.
+TEST_F(HttpClientTest, HearsOfWhatComesAfterAFullBlock) {
+  ScriptedServer server([](int, int socket) {
+    read_request(socket);
+    std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n";
+    std::string first = head + std::string(Block::kSize - head.size(), 'x');
+    write_text(socket, first);
+    std::this_thread::sleep_for(100ms);
+    write_text(socket, std::string(20000 + head.size() - first.size(), 'y'));
+    read_request(socket);  // until the client has gone
+  });
+  Ask ask;
+  ask.target = target(server.port);
+  ask.timeouts.between_bytes = 5s;
+  auto answer = loops.run(shard, fetch(ask));
+  ASSERT_TRUE(answer.has_value()) << answer.error().message;
+  EXPECT_EQ(answer->body.size(), 20000u);
 }
 
 TEST_F(HttpClientTest, NobodyListens) {
