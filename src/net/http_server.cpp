@@ -4,9 +4,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstring>
-#include <utility>
 
 #include "base/text.hpp"
 #include "net/http_connection.hpp"
@@ -91,23 +91,19 @@ bool out_of_resources(int number) {
 }  // namespace
 
 struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
-  // Accepts on a serving shard: no other thread must wake up before a connection is served.
-  struct Listener final : Polled, std::enable_shared_from_this<Listener> {
-    Listener(Impl& owner, Shard& shard, sys::Fd bound)
+  struct Listener : std::enable_shared_from_this<Listener> {
+    Listener(Impl& owner, sys::Fd socket)
         : server(owner.weak_from_this()),
-          home(shard),
-          socket(std::move(bound)),
-          pause(shard.impl().context) {}
-    void start();
-    void on_events(std::uint32_t) override { accept_some(); }
+          descriptor(owner.shards.control().impl().context),
+          pause(owner.shards.control().impl().context) {
+      descriptor.assign(socket.release());
+    }
+    void accept_later();
     void accept_some();
-    void accept_again(std::chrono::milliseconds after);
     void close();
 
     std::weak_ptr<Impl> server;
-    Shard& home;
-    sys::Fd socket;
-    int token = -1;  // in the poller of `home`
+    asio::posix::stream_descriptor descriptor;
     asio::steady_timer pause;
     std::shared_ptr<TlsContext> tls;
     std::uint16_t port = 0;
@@ -122,7 +118,7 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
     CORRAL_TRY(auto socket, open_listener(host, port, address));
     address.size = sizeof address.storage;
     ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address.storage), &address.size);
-    auto listener = std::make_shared<Listener>(*this, serving(listeners.size()), std::move(socket));
+    auto listener = std::make_shared<Listener>(*this, std::move(socket));
     listener->tls = std::move(tls);
     listener->port = port_of(address);
     listeners.push_back(listener);
@@ -131,8 +127,7 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
 
   // Of the serving shards; where there is none, the control shard serves.
   Shard& serving(std::size_t index) {
-    std::size_t count = shards.serving_count();
-    return count == 0 ? shards.control() : shards.serving(index % count);
+    return shards.serving_count() == 0 ? shards.control() : shards.serving(index);
   }
 
   std::size_t total(std::atomic<std::size_t> ServerState::PerShard::* counter) const {
@@ -158,7 +153,6 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
     accepted.tls = listener.tls;
     accepted.local_port = listener.port;
     Shard& shard = serving(least);
-    if (&shard == &listener.home) return HttpConnection::start(shard, std::move(accepted));
     shard.impl().mailbox->post([&shard, accepted = std::move(accepted)]() mutable {
       HttpConnection::start(shard, std::move(accepted));
     });
@@ -175,47 +169,43 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
 
   Shards& shards;
   std::shared_ptr<ServerState> state;
-  std::vector<std::shared_ptr<Listener>> listeners;  // each belongs to its home, once started
+  std::vector<std::shared_ptr<Listener>> listeners;  // control shard, once started
 };
 
-void HttpServer::Impl::Listener::start() {
-  if (!socket.valid() || token >= 0) return;
-  token = home.impl().poller.add(socket.get(), *this);
-  if (token < 0) return accept_again(kAcceptPause);
-  accept_some();
+void HttpServer::Impl::Listener::accept_later() {
+  descriptor.async_wait(asio::posix::descriptor_base::wait_read,
+                        [self = shared_from_this()](const boost::system::error_code& error) {
+                          if (!error) self->accept_some();
+                        });
 }
 
-// The poller tells once that connections came: they are taken until there is none.
 void HttpServer::Impl::Listener::accept_some() {
-  auto self = shared_from_this();
   auto owner = server.lock();
-  if (!owner || token < 0) return;
+  if (!owner || !descriptor.is_open()) return;
   for (int i = 0; i < kAcceptsAtOnce; ++i) {
-    sys::Fd taken(::accept4(socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (taken.valid()) {
-      owner->hand_over(std::move(taken), *this);
+    sys::Fd socket(
+        ::accept4(descriptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (socket.valid()) {
+      owner->hand_over(std::move(socket), *this);
       continue;
     }
-    // Out of descriptors, the connection stays in the queue: it is asked for later.
-    if (out_of_resources(errno)) return accept_again(kAcceptPause);
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+    if (out_of_resources(errno)) {
+      // The waiting connection keeps the listener readable: without a pause this would spin.
+      pause.expires_after(kAcceptPause);
+      pause.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+        if (!error) self->accept_some();
+      });
+      return;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) break;
     // Anything else is about the one connection that was lost; take the next.
   }
-  accept_again(std::chrono::milliseconds(0));
-}
-
-void HttpServer::Impl::Listener::accept_again(std::chrono::milliseconds after) {
-  pause.expires_after(after);
-  pause.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
-    if (error) return;
-    if (self->token < 0) return self->start();
-    self->accept_some();
-  });
+  accept_later();
 }
 
 void HttpServer::Impl::Listener::close() {
-  if (token >= 0) home.impl().poller.remove(std::exchange(token, -1), socket.get());
-  socket = sys::Fd();
+  boost::system::error_code ignored;
+  if (descriptor.is_open()) descriptor.close(ignored);
   pause.cancel();
 }
 
@@ -243,16 +233,16 @@ Result<BoundAddress> HttpServer::listen(const std::string& host, std::uint16_t p
 }
 
 void HttpServer::start() {
-  for (const auto& listener : impl_->listeners) {
-    listener->home.post([listener] { listener->start(); });
-  }
+  impl_->shards.control().post([impl = impl_] {
+    for (auto& listener : impl->listeners) listener->accept_some();
+  });
 }
 
 void HttpServer::drain() {
   if (impl_->state->draining.exchange(true)) return;
-  for (const auto& listener : impl_->listeners) {
-    listener->home.post([listener] { listener->close(); });
-  }
+  impl_->shards.control().post([impl = impl_] {
+    for (auto& listener : impl->listeners) listener->close();
+  });
   impl_->each_connection([](HttpConnection& connection) { connection.close_if_idle(); });
 }
 

@@ -72,10 +72,8 @@ void Shard::Impl::poll_later() {
                                if (error) return;
                                // Arming the wait again costs a call; a busy poller is asked once
                                // more before, but not for ever: posted work and timers wait.
-                               for (int told = 0; told < kToldAtOnce;) {
-                                 int count = poller.dispatch();
-                                 if (count < 4) break;
-                                 told += count;
+                               for (int round = 0; round < 4; ++round) {
+                                 if (poller.dispatch() < 4) break;
                                }
                                poll_later();
                              });

@@ -74,7 +74,6 @@ struct Ticker {
 struct Shard::Impl {
   static constexpr std::size_t kScratchSize = 64 * 1024;
   static constexpr auto kSweep = std::chrono::milliseconds(100);
-  static constexpr int kToldAtOnce = 64;  // sockets, before posted work and timers have their turn
 
   explicit Impl(Shard& owner);
   ~Impl();
