@@ -8,7 +8,6 @@ namespace {
 using std::chrono::hours;
 using std::chrono::milliseconds;
 
-
 const std::vector<Property<ContainerSettings>>& container_properties() {
   using S = ContainerSettings;
   static const std::vector<Property<S>> table = {
