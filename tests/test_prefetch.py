@@ -71,7 +71,8 @@ def test_a_newer_version_comes_ahead_and_gives_way_to_requests(fresh, hub):
     assert version(server) == 1
     # Nothing more is asked: it goes on by itself.
     hub.faults.rate = 0
-    wait_until(lambda: version(server) == 2, 30, "the newer version")
+    wait_until(lambda: version(server) == 2, 60, "the newer version")
     assert blob_is_whole(server, newer)
     assert [each["state"] for each in operations(server) if each["id"] == first["id"]] == ["succeeded"]
-    assert "prefetch: fetching" in server.log_text() and "prefetch: goes on" in server.log_text()
+    for line in ("prefetch: fetching", "prefetch: goes on"):
+        wait_until(lambda line=line: line in server.log_text(), 5, line)
