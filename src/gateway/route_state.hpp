@@ -44,7 +44,7 @@ class RouteState {
   std::optional<std::chrono::milliseconds> hedge_delay(Time now) const;
   bool may_hedge(Time now);
   std::optional<std::chrono::nanoseconds> quantile(double part, Time now) const;
-  // How long such work takes at the first targets that know.
+  // How long such work takes at the targets of the first group that knows; a sample of many.
   std::optional<WorkEstimate::Duration> expect(const Work& work) const;
   // Tells the queue when places become free, from what is under way and how long such work takes;
   // at most a few times a second, however often it is called.

@@ -1,3 +1,5 @@
+// What the answers of the administration interface share.
+// Thread rule: pure functions.
 #pragma once
 
 #include <boost/json/fwd.hpp>
@@ -9,8 +11,6 @@
 #include "base/error.hpp"
 #include "net/http_server.hpp"
 
-// What the answers of the administration interface share.
-
 namespace corral::api::admin {
 
 /** The most bytes that a request's body may have where nothing needs more. */
@@ -18,8 +18,7 @@ inline constexpr std::uint64_t kLargestBody = 64u << 10;
 
 net::HttpReply json_reply(const boost::json::value& value, int status = 200);
 
-/** The problem document of an error; a value that is no good is 422 here, for the JSON was right.
- */
+/** The problem document of an error; a value that is no good is 422: its JSON was right. */
 net::HttpReply refusal(const Error& error);
 
 /** Who a change is laid to. */

@@ -1,3 +1,5 @@
+// JSON values as they stand in their document.
+// Thread rule: pure functions.
 #pragma once
 
 #include <simdjson.h>

@@ -1,9 +1,8 @@
+// Where the sources of the running tests lie.
 #pragma once
 
 #include <string>
 #include <string_view>
-
-// Where the sources of the running tests lie.
 
 namespace corral::test {
 
