@@ -4,8 +4,9 @@
 //       each connection asks again as soon as it is answered
 //   bench_load open    --port N --rate R [...]
 //       requests begin at a fixed rate whatever happens; latency counts from the intended moment
-//   bench_load streams --port N [--streams 100] [--ramp 2] [--tokens 100] [--patience 60]
-//       server-sent events from bench_upstream; every token is checked and timed
+//   bench_load streams --port N [--streams 100] [--ramp 2] [--tokens 100] [--patience 60] [--out FILE]
+//       server-sent events from bench_upstream; every token is checked and timed; FILE gets a line a
+//       stream
 //   bench_load arrivals --port N --rate R [--seconds 5] [--patience 30] [--connections 4096] [--out
 //   FILE]
 //                      [--stream | --mixed] [--tokens N] [--bodies FILE]
@@ -70,6 +71,7 @@ void run_streams(const bench::Flags& flags) {
   plan.patience = flags.real("patience", 60);
   plan.bytes = static_cast<std::size_t>(flags.number("bytes", 1024));
   plan.model = flags.text("model", "bench-model");
+  plan.out = flags.text("out", "");
   bench::StreamLoad(plan).run();
 }
 

@@ -153,6 +153,19 @@ void StreamLoad::report() {
              "\n",
              streams_.size(), whole, failed, lost, reordered, peak_, first.json(), gap.json(),
              delay.json());
+  if (!plan_.out.empty()) write_first_tokens();
+}
+
+// A line for each stream: when it was to begin, and how long its first token took (-1: none came).
+void StreamLoad::write_first_tokens() {
+  std::FILE* file = std::fopen(plan_.out.c_str(), "w");
+  if (file == nullptr) die("cannot write --out");
+  for (const Stream& s : streams_) {
+    const std::int64_t first = s.reader.first_token;
+    fmt::print(file, "{:.1f} {:.3f}\n", static_cast<double>(s.intended - streams_[0].intended) / 1e6,
+               first == 0 ? -1.0 : static_cast<double>(first - s.intended) / 1e6);
+  }
+  std::fclose(file);
 }
 
 namespace {

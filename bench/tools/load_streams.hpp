@@ -20,6 +20,7 @@ struct StreamPlan {
   double patience = 60;   // seconds after the ramp until what is not done has failed
   std::size_t bytes = 1024;
   std::string model = "bench-model";
+  std::string out;  // a file for milliseconds of begin and first token of each stream
 };
 
 // What one stream brought so far, read from its server-sent events.
@@ -64,6 +65,7 @@ class StreamLoad {
   void readable(Stream& s);
   void finish(Stream& s);
   void report();
+  void write_first_tokens();
 
   StreamPlan plan_;
   std::string request_;

@@ -42,6 +42,9 @@ Result<std::shared_ptr<telemetry::SpdlogSink>> open_log(const config::LogSetting
   return telemetry::SpdlogSink::open(options);
 }
 
+constexpr std::uint64_t kOpenFiles =
+    65'536;  // room from the start; half a megabyte of the kernel's
+
 }  // namespace
 
 const char* const kVersion = CORRAL_VERSION;
@@ -52,6 +55,7 @@ int serve(const cli::ServeOptions& options) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file past its limit is an error, not the end
   sys::tune_allocator();
   sys::raise_open_file_limit();
+  sys::reserve_open_files(kOpenFiles);
   auto files = sys::real_files();
   auto settings = read_settings(options, *files);
   if (!settings) return complain(settings.error());

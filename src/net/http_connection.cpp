@@ -91,6 +91,7 @@ Task<bool> HttpConnection::open_stream() {
     auto plain = std::make_unique<PlainStream>(shard_, std::move(accepted_.socket));
     plain_ = plain.get();
     stream_ = std::move(plain);
+    plain_->expect_bytes();  // most clients send right after they connected
     co_return stream_->is_open();
   }
   handshaking_ = sys::Fd(::fcntl(accepted_.socket.get(), F_DUPFD_CLOEXEC, 0));

@@ -29,6 +29,11 @@ SelfUsage self_usage();
 // Raises the soft limit of open files to the hard one; returns the limit in force.
 std::uint64_t raise_open_file_limit();
 
+// Makes room for this many open files (as many as the soft limit allows) before there are threads.
+// Later the kernel stops whoever opens the file that does not fit, for 10 to 20 ms on Linux: while
+// connections come in, every doubling of their number would be felt.
+void reserve_open_files(std::uint64_t count);
+
 // Sets the allocator up for a server: many short-lived blocks of one to a few KiB. Once, at start.
 void tune_allocator();
 

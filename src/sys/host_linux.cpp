@@ -1,6 +1,8 @@
 #include <dirent.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -11,6 +13,7 @@
 #include <set>
 
 #include "base/text.hpp"
+#include "sys/fd.hpp"
 #include "sys/host.hpp"
 #include "sys/host_linux.hpp"
 #include "sys/process_linux.hpp"
@@ -133,6 +136,15 @@ std::uint64_t raise_open_file_limit() {
     if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
   }
   return limit.rlim_cur;
+}
+
+void reserve_open_files(std::uint64_t count) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == 0 || count == 0) return;
+  // Several threads: growing the table waits for all of them (synchronize_rcu). It never shrinks.
+  auto last = static_cast<int>(std::min<std::uint64_t>(count, limit.rlim_cur) - 1);
+  Fd any(::eventfd(0, EFD_CLOEXEC));
+  Fd highest(::fcntl(any.get(), F_DUPFD_CLOEXEC, last));
 }
 
 // glibc's fast bins make every allocation of 1 KiB and more (a coroutine's frame) sweep them first.

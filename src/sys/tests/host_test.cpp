@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <thread>
 
 #include "sys/host_linux.hpp"
@@ -183,6 +184,33 @@ TEST(Host, RaisesTheOpenFileLimit) {
   EXPECT_EQ(raise_open_file_limit(), before.rlim_max);
   EXPECT_EQ(raise_open_file_limit(), before.rlim_max);
   ::setrlimit(RLIMIT_NOFILE, &before);
+}
+
+TEST(Host, OpenFilesHaveRoomBeforeTheyAreOpened) {
+  raise_open_file_limit();
+  auto room = [] {
+    std::ifstream status("/proc/self/status");
+    std::string line;
+    while (std::getline(status, line)) {
+      if (line.starts_with("FDSize:")) return std::stoull(line.substr(7));
+    }
+    return 0ULL;
+  };
+  auto open_before = self_usage().open_files;
+  auto wanted = room() * 4;
+  reserve_open_files(wanted);
+  EXPECT_GE(room(), wanted);
+  EXPECT_LE(room(), wanted * 2);
+  EXPECT_EQ(self_usage().open_files, open_before);
+
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  rlimit lowered{wanted * 4, limit.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &lowered), 0);
+  reserve_open_files(wanted * 100);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  EXPECT_GE(room(), wanted * 4);
+  EXPECT_LE(room(), wanted * 8);
 }
 
 TEST(Host, TerminalOrNot) {
