@@ -4,6 +4,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -137,6 +138,7 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   void arm_timer();
   net::Task<void> sleep_then_settle(sys::Steady at);
   void measure();
+  void tell_held();
 
   // bench_engine.cpp
   const models::TunedSettings* tuned_for(const models::ModelEntry& entry,
@@ -205,6 +207,7 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   sys::Steady told_at{};  // all who wait, of their place
   std::vector<Unloading> unloading;
   std::vector<MemoryLease> leases;
+  std::map<std::string, std::optional<std::uint64_t>> held;  // by device, as its gauge was told
   std::shared_ptr<Bell> bell = std::make_shared<Bell>();
   std::atomic<TicketId> last_ticket{0};
   Meters meters;
