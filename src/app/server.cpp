@@ -369,6 +369,7 @@ void Server::reload() {
   caller_rules_.publish(caller_rules(settings_->gateway));
   answers_->set_limit(settings_->gateway.cache_bytes);
   openai_->set_embedding_window(settings_->gateway.embedding_batch);
+  models_.reload(*settings_);
   scheduler_->reload(settings_);
   routes_->reload(settings_);
   containers_->apply(*settings_);

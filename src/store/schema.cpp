@@ -297,8 +297,25 @@ constexpr Migration kLearnedWork{
     )",
 };
 
+// When each machine was here last; what is kept of files of one that is gone is collected then.
+constexpr Migration kMachines{
+    .number = 7,
+    .name = "machines",
+    .up = R"(
+      create table machines (
+        machine {text} primary key,
+        seen_ms {int} not null
+      ) {keyed};
+      create index machines_seen on machines (seen_ms);
+    )",
+    .down = R"(
+      drop table machines;
+    )",
+};
+
 constexpr std::array kMigrations = {kResources,     kResourceHistory, kModelCatalog,
-                                    kTunedSettings, kFilesByMachine,  kLearnedWork};
+                                    kTunedSettings, kFilesByMachine,  kLearnedWork,
+                                    kMachines};
 
 }  // namespace
 

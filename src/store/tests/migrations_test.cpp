@@ -240,6 +240,18 @@ TEST_P(Migrations, LearnedWorkGoesDownAndUp) {
   EXPECT_EQ(count("learned_work"), 0);
 }
 
+TEST_P(Migrations, MachinesGoDownAndUp) {
+  auto own = schema_migrations();
+  ASSERT_OK(migrate(*database_, own, clock_, 7));
+  run("insert into machines values ('m', 17)");
+  EXPECT_FAILS(ErrorCode::conflict, database_->run("insert into machines values ('m', 18)"));
+  ASSERT_OK(migrate(*database_, own, clock_, 6));
+  EXPECT_FALSE(has_table("machines"));
+  EXPECT_TRUE(has_table("learned_work"));
+  ASSERT_OK(migrate(*database_, own, clock_));
+  EXPECT_EQ(count("machines"), 0);
+}
+
 // Two machines' files, and what was known before there were several.
 TEST_P(Migrations, FilesByMachineGoDownAndUp) {
   auto own = schema_migrations();
