@@ -67,14 +67,7 @@ void Scheduler::Impl::share_out() {
     memory_gauge("budget", account.name).set(static_cast<double>(account.budget));
     memory_gauge("leased", account.name).set(static_cast<double>(leased(account.name)));
   }
-  for (const auto& server : rpc_servers()) {
-    const auto bytes = rpc_budget(server);
-    held.try_emplace(server);
-    accounts.push_back({server, bytes, "that is what the rpc-server has free"});
-    if (rpc_memory.contains(server)) {
-      memory_gauge("budget", server).set(static_cast<double>(bytes));
-    }
-  }
+  share_out_rpc(accounts);
   PlacementOptions options;
   options.turn_limit = settings->scheduler.turn_limit;
   options.max_units = settings->scheduler.max_models;
