@@ -79,9 +79,8 @@ def test_they_take_turns_in_memory(pair):
         ask(server, model)
         assert names(server) == [model]
     wait_until(lambda: server.metric("corral_evictions_total") == 2, 5, "two evictions")
-    wait_until(lambda: server.metric("corral_memory_held_bytes", device="cpu") > 0, 5, "what is held")
     held = server.metric("corral_memory_held_bytes", device="cpu")
-    assert held <= server.metric("corral_memory_budget_bytes", device="cpu")
+    assert 0 < held <= server.metric("corral_memory_budget_bytes", device="cpu")
 
 
 def test_what_fits_stays(pair):

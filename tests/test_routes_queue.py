@@ -74,6 +74,27 @@ def test_the_wait_is_told_by_what_such_work_took(bed):
     assert "FOR EACH KIB OF INPUT" in shown and "chat, streamed" in shown, shown
 
 
+def test_what_was_learned_is_there_after_a_restart(bed):
+    one = bed(count=1, endpoint=ONE, tokens=10, gap=0.2)  # about 2 s
+    assert one.stream()[1]
+    before = one.endpoint("a")["models"][0]["work"]
+    assert before[0]["requests"] == 1
+    server = one.server
+    server.stop()
+    server.urls.clear()
+    server.start()
+    one.client.base_url = server.url
+    assert one.endpoint("a")["models"][0]["work"] == before
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(one.stream)
+        wait_until(lambda: one.fakes[0].stats()["in_flight"] == 1, 5, "the first request to be there")
+        body = {"model": ROUTE, "messages": [{"role": "user", "content": "Hello!"}], "stream": True}
+        with one.client.stream("POST", CHAT, json=body, timeout=30) as answer:
+            list(answer.iter_lines())
+        assert first.result()[1]
+    assert int(answer.headers["x-corral-queue-estimate-ms"]) > 300  # the first to wait is told already
+
+
 def test_a_full_queue_is_503_with_retry_after(bed):
     one = bed(count=1, endpoint=ONE, route={"queue_limit": 1})
     one.hold()

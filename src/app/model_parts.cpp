@@ -18,12 +18,19 @@ ModelParts::ModelParts(const config::Settings& settings, store::Database& databa
       catalog_({database, clock, files, blobs_, machine}),
       index_(database, clock, machine),
       served_({catalog_, index_, files, blobs_}),
-      history_(database, clock) {}
+      history_(database, clock),
+      machines_(database, clock, machine),
+      forget_machines_(settings.models.forget_machines) {}
 
 Result<void> ModelParts::open() {
   CORRAL_CHECK(blobs_.open());
+  CORRAL_CHECK(machines_.note());
   CORRAL_CHECK(catalog_.claim_files());
   return catalog_.tell_damaged();
+}
+
+void ModelParts::reload(const config::Settings& settings) {
+  forget_machines_ = settings.models.forget_machines;
 }
 
 void ModelParts::keep(net::Shards& shards, net::BlockingPool& pool, api::Api& api) {
@@ -57,7 +64,26 @@ void ModelParts::note(const std::vector<models::ModelUse>& uses) {
   if (!noted) log_.warn("usage could not be noted", {{"error", noted.error().describe()}});
 }
 
+void ModelParts::collect_machines() {
+  auto noted = machines_.note();
+  if (!noted) {
+    log_.warn("it could not be noted that this machine is here",
+              {{"error", noted.error().describe()}});
+    return;
+  }
+  const auto away = forget_machines_.load();
+  if (away.count() == 0) return;
+  auto gone = machines_.collect(away);
+  if (!gone) {
+    log_.warn("machines that are gone could not be looked for",
+              {{"error", gone.error().describe()}});
+  } else if (*gone > 0) {
+    log_.info("what was kept of machines that are gone is forgotten", {{"machines", *gone}});
+  }
+}
+
 void ModelParts::collect() {
+  collect_machines();
   auto collected = catalog_.collect(models::Catalog::kGrace);
   if (!collected) {
     log_.warn("unused files could not be looked for", {{"error", collected.error().describe()}});

@@ -3,6 +3,7 @@
 // that works on it and the scheduler that asks it, destroyed after them.
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "api/api.hpp"
@@ -10,6 +11,7 @@
 #include "models/blob_store.hpp"
 #include "models/catalog.hpp"
 #include "models/file_index.hpp"
+#include "models/machines.hpp"
 #include "models/served_models.hpp"
 #include "models/usage_history.hpp"
 #include "net/shard.hpp"
@@ -25,8 +27,9 @@ class ModelParts {
              const std::string& machine, sys::Files& files, const sys::Clock& clock,
              telemetry::Logger log);
 
-  // Makes the folders of the blobs.
+  // Makes the folders of the blobs, and notes that this machine is here.
   Result<void> open();
+  void reload(const config::Settings& settings);
 
   // Notes usage every few seconds, and collects what nobody needs any more. Control shard, before
   // it runs.
@@ -43,6 +46,7 @@ class ModelParts {
  private:
   void note(const std::vector<models::ModelUse>& uses);
   void collect();
+  void collect_machines();
 
   telemetry::Logger log_;
   std::unique_ptr<sys::LargeFiles> large_files_;
@@ -51,6 +55,8 @@ class ModelParts {
   models::FileIndex index_;
   models::ServedModels served_;
   models::UsageHistory history_;
+  models::Machines machines_;
+  std::atomic<std::chrono::milliseconds> forget_machines_;
 };
 
 }  // namespace corral::app

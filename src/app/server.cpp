@@ -131,6 +131,12 @@ void Server::make_gateway() {
     if (ours && change.to == gateway::BreakerState::open) scheduler_->restart(model);
   };
   registry_ = std::make_unique<gateway::EndpointRegistry>(std::move(registry));
+  learned_ = std::make_unique<gateway::WorkKeeper>(
+      gateway::WorkKeeperParts{*registry_,
+                               {*store_.database, clock_, store_.machine},
+                               shards_.control(),
+                               pool_,
+                               log_.named("gateway")});
   routes_ = std::make_unique<gateway::RouteControl>(gateway::RouteControlParts{
       shards_, pool_, log_.named("gateway"), *dispatcher_, *registry_, *store_.resources,
       *store_.sealer, [this](const gateway::RouteTable& table) {
@@ -276,6 +282,7 @@ int Server::run() {
 
 net::Task<void> Server::main_task() {
   auto started = models_.open();
+  co_await learned_->recall();
   if (started) started = co_await routes_->start(settings_);
   if (started) started = co_await benches_->start();
   if (started) started = co_await scheduler_->start();
@@ -294,6 +301,7 @@ net::Task<void> Server::main_task() {
   }
   if (shared_answers_) shared_answers_->start();
   containers_->apply(*settings_);
+  learned_->start();
   sources_->start(settings_);
   http_->start();
   ready_ = true;
@@ -329,6 +337,7 @@ net::Task<void> Server::shut_down() {
   co_await registry_->stop();
   co_await routes_->stop();
   co_await scheduler_->stop();
+  co_await learned_->stop();
   co_await models_.note_last_usage(shards_, pool_, *api_);
   log_.info("stopped");
   shards_.stop();
@@ -360,6 +369,7 @@ void Server::reload() {
   caller_rules_.publish(caller_rules(settings_->gateway));
   answers_->set_limit(settings_->gateway.cache_bytes);
   openai_->set_embedding_window(settings_->gateway.embedding_batch);
+  models_.reload(*settings_);
   scheduler_->reload(settings_);
   routes_->reload(settings_);
   containers_->apply(*settings_);

@@ -26,6 +26,7 @@
 #include "gateway/outlier_watch.hpp"
 #include "gateway/redis_answers.hpp"
 #include "gateway/route_control.hpp"
+#include "gateway/work_keeper.hpp"
 #include "net/http_server.hpp"
 #include "net/snapshot.hpp"
 #include "net/static_files.hpp"
@@ -82,6 +83,7 @@ class Server {
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<gateway::Dispatcher> dispatcher_;
   std::unique_ptr<gateway::EndpointRegistry> registry_;
+  std::unique_ptr<gateway::WorkKeeper> learned_;
   std::unique_ptr<gateway::RouteControl> routes_;
   std::unique_ptr<ContainerService> containers_;
   std::unique_ptr<gateway::GatewayMetrics> gateway_metrics_;

@@ -60,6 +60,9 @@ std::vector<Property<ModelsSettings>> models_properties() {
                "else is to be done."),
       property("share", &S::share, flag(),
                "Let other Corral servers list and fetch the models of the catalog."),
+      property("forget_machines", &S::forget_machines, duration(kNone, kLongest),
+               "Of machines that share the database: forget what is kept of the files of one that "
+               "was not there for so long; 0: never."),
       map_property("settings", &S::settings, model_properties(),
                    "What holds for single models, by name, over the defaults."),
   };

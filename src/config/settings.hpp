@@ -107,6 +107,8 @@ struct ModelsSettings {
   Milliseconds idle_timeout{300'000};  // unload after so long without a request; 0: never
   bool preload_frequent = false;       // load the most used that fit, at start and when idle
   bool share = false;                  // other Corral servers may list and fetch the catalog
+  // What is kept of the files of machines that were not here for so long goes; 0: never.
+  Milliseconds forget_machines{30LL * 24 * 3600 * 1000};
   std::map<std::string, ModelSettings> settings;  // by model name
 };
 

@@ -26,6 +26,11 @@ bool same_endpoint(const config::EndpointSettings& a, const config::EndpointSett
          a.capacity == b.capacity && a.idle_timeout == b.idle_timeout;
 }
 
+// Tells one server from another that has its name later. A hash: an address may hold a password.
+std::string place_of(const config::EndpointSettings& endpoint) {
+  return fmt::format("{:016x}", hash_of(endpoint.binding + ' ' + endpoint.url));
+}
+
 }  // namespace
 
 struct EndpointRegistry::Entry {
@@ -115,10 +120,31 @@ void EndpointRegistry::apply(const std::vector<config::EndpointSettings>& endpoi
   }
   for (auto& [name, entry] : before) entry->endpoint->close();
   for (const auto& [name, entry] : entries_) show(*entry);
+  forget_states(before, breakers_changed);
+}
+
+std::string EndpointRegistry::place_of(const std::string& endpoint) const {
+  auto entry = entries_.find(endpoint);
+  return entry == entries_.end() ? std::string() : gateway::place_of(entry->second->settings);
+}
+
+// Those of endpoints that are gone; or all, and then what the others learned goes on to the new
+// ones.
+void EndpointRegistry::forget_states(const std::map<std::string, std::shared_ptr<Entry>>& gone,
+                                     bool all) {
   std::lock_guard lock(mutex_);
+  std::erase_if(recalled_, [&](const auto& each) {
+    return entries_.contains(each.first.first) && place_of(each.first.first) != each.second.place;
+  });
   std::erase_if(states_, [&](const auto& each) {
-    const std::string& endpoint = each.first.first;
-    return breakers_changed || (endpoint != config::kLocalEndpoint && before.contains(endpoint));
+    const auto& [names, state] = each;
+    if (names.first != config::kLocalEndpoint && gone.contains(names.first)) return true;
+    if (!all) return false;
+    auto news = state->take_learned();
+    if (auto learned = news ? news : state->estimate()) {
+      recalled_[names] = {place_of(names.first), *learned, !news};
+    }
+    return true;
   });
 }
 
@@ -160,8 +186,30 @@ std::shared_ptr<TargetState> EndpointRegistry::state(const std::string& endpoint
             if (*alive != nullptr) (*alive)->breaker_changed(name, model_name, transition);
           });
         });
+    if (auto known = recalled_.extract({endpoint, model})) {
+      state->recall(known.mapped().estimate, known.mapped().noted);
+    }
   }
   return state;
+}
+
+void EndpointRegistry::recall(std::vector<LearnedWork> learned) {
+  std::lock_guard lock(mutex_);
+  for (auto& each : learned) {
+    recalled_[{std::move(each.endpoint), std::move(each.model)}] = {std::move(each.place),
+                                                                    each.estimate, true};
+  }
+}
+
+std::vector<LearnedWork> EndpointRegistry::take_learned() {
+  std::vector<LearnedWork> all;
+  std::lock_guard lock(mutex_);
+  for (const auto& [names, state] : states_) {
+    if (auto learned = state->take_learned()) {
+      all.push_back({names.first, names.second, place_of(names.first), *learned});
+    }
+  }
+  return all;
 }
 
 std::vector<std::shared_ptr<TargetState>> EndpointRegistry::states_of(

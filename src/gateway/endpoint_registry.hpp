@@ -16,6 +16,7 @@
 #include "config/settings.hpp"
 #include "gateway/core/health.hpp"
 #include "gateway/endpoint.hpp"
+#include "gateway/learned_work.hpp"
 #include "gateway/target_state.hpp"
 #include "net/shard.hpp"
 #include "telemetry/log.hpp"
@@ -58,6 +59,11 @@ class EndpointRegistry {
 
   std::shared_ptr<Endpoint> find(const std::string& name) const;
   std::shared_ptr<TargetState> state(const std::string& endpoint, const std::string& model);
+  // What was learned before this process began; before the first apply(). It counts for targets
+  // that come later, unless their endpoint leads elsewhere now.
+  void recall(std::vector<LearnedWork> learned);
+  // Of the targets that learned something since this was asked last. Control shard.
+  std::vector<LearnedWork> take_learned();
   std::vector<EndpointView> view() const;  // control shard
   std::vector<std::shared_ptr<TargetState>> states_of(const std::string& endpoint) const;
   // It is far worse than the others of its group, and rests for a while.
@@ -67,6 +73,15 @@ class EndpointRegistry {
 
  private:
   struct Entry;
+  using Names = std::pair<std::string, std::string>;  // endpoint, model
+  // Learned by a target that is not there, or not yet.
+  struct Recalled {
+    std::string place;
+    WorkEstimate estimate;
+    bool noted = true;
+  };
+  void forget_states(const std::map<std::string, std::shared_ptr<Entry>>& gone, bool all);
+  std::string place_of(const std::string& endpoint) const;
   std::shared_ptr<Endpoint> make_endpoint(const config::EndpointSettings& wanted) const;
   std::shared_ptr<Entry> make_entry(const config::EndpointSettings& wanted,
                                     std::shared_ptr<Endpoint> endpoint) const;
@@ -88,8 +103,9 @@ class EndpointRegistry {
   bool started_ = false;
   bool stopping_ = false;
   std::shared_ptr<EndpointRegistry*> alive_;  // cleared when this dies, for what was posted
-  mutable std::mutex mutex_;                  // of states_
-  std::map<std::pair<std::string, std::string>, std::shared_ptr<TargetState>> states_;
+  mutable std::mutex mutex_;                  // of states_ and recalled_
+  std::map<Names, std::shared_ptr<TargetState>> states_;
+  std::map<Names, Recalled> recalled_;
 };
 
 }  // namespace corral::gateway

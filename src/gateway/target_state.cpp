@@ -1,5 +1,7 @@
 #include "gateway/target_state.hpp"
 
+#include <utility>
+
 #include "gateway/core/text_hash.hpp"
 
 namespace corral::gateway {
@@ -76,7 +78,9 @@ RunningWork::Number TargetState::begin_work(const Work& work, Time now) {
 void TargetState::end_work(RunningWork::Number number, Time now, bool answered) {
   std::lock_guard lock(mutex_);
   const auto item = work_->running.end(number);
-  if (answered) work_->estimate.learn(item.work, now - item.begun);
+  if (!answered) return;
+  work_->estimate.learn(item.work, now - item.begun);
+  work_->noted = false;
 }
 
 std::optional<WorkEstimate::Duration> TargetState::expect(const Work& work) const {
@@ -99,6 +103,25 @@ std::vector<WorkEstimate::View> TargetState::learned() const {
     if (auto view = work_->estimate.view(kind)) all.push_back(*view);
   }
   return all;
+}
+
+std::optional<WorkEstimate> TargetState::estimate() const {
+  std::lock_guard lock(mutex_);
+  if (work_ == nullptr) return std::nullopt;
+  return work_->estimate;
+}
+
+void TargetState::recall(const WorkEstimate& estimate, bool noted) {
+  std::lock_guard lock(mutex_);
+  if (work_ == nullptr) work_ = std::make_unique<Learned>();
+  work_->estimate = estimate;
+  work_->noted = noted;
+}
+
+std::optional<WorkEstimate> TargetState::take_learned() {
+  std::lock_guard lock(mutex_);
+  if (work_ == nullptr || std::exchange(work_->noted, true)) return std::nullopt;
+  return work_->estimate;
 }
 
 void TargetState::probe_succeeded(Time now) {

@@ -47,6 +47,12 @@ class TargetState {
   // Seconds until each request that is there now has its answer; false: of some it is not known.
   bool append_left(Time now, std::vector<double>& left) const;
   std::vector<WorkEstimate::View> learned() const;
+  std::optional<WorkEstimate> estimate() const;  // none before the first request
+  // What was learned before, by this process or the one before; for a state that is new. `noted`:
+  // it is kept somewhere.
+  void recall(const WorkEstimate& estimate, bool noted);
+  // What is to be kept over a restart; none if it is what it was when this was asked last.
+  std::optional<WorkEstimate> take_learned();
 
   void probe_succeeded(Time now);
   void force_open();
@@ -66,6 +72,7 @@ class TargetState {
   struct Learned {
     WorkEstimate estimate;
     RunningWork running;
+    bool noted = true;  // nothing was learned since take_learned()
   };
 
   std::string endpoint_;

@@ -73,11 +73,7 @@ void Scheduler::Impl::models_changed(models::Snapshot fresh) {
     const auto* entry = list->find(key.model);
     if (entry != nullptr && entry->usable()) {
       model->set_several(range_of(key.model).most > 1);
-      // What does not fit any more is refused when it is wanted.
-      auto options = options_for(*entry, key.purpose);
-      if (!options) continue;
-      model->update(std::move(*options), idle_timeout_of(key.model));
-      placement.update(model->unit(), unit_spec(*model));
+      plan_anew(*model, *entry);
     } else if (entry == nullptr || entry->state == models::ModelState::unusable) {
       Error gone = fail(ErrorCode::not_found, "the model's file is gone").field("model");
       model->unload(&gone);
@@ -86,6 +82,14 @@ void Scheduler::Impl::models_changed(models::Snapshot fresh) {
   table.reset();
   tell_models();
   if (!table) publish();  // or did those who were told publish it with their routes?
+}
+
+// What does not fit any more is refused when it is wanted.
+void Scheduler::Impl::plan_anew(DeployedModel& model, const models::ModelEntry& entry) {
+  auto options = options_for(entry, model.purpose());
+  if (!options) return;
+  model.update(std::move(*options), idle_timeout_of(model.model()));
+  placement.update(model.unit(), unit_spec(model));
 }
 
 void Scheduler::Impl::preload() {
@@ -192,7 +196,10 @@ std::chrono::milliseconds Scheduler::Impl::idle_timeout_of(const std::string& mo
 Result<models::StartPlan> Scheduler::Impl::plan_for(const models::ModelEntry& entry,
                                                     engines::Purpose purpose,
                                                     const models::EngineChoice& choice) const {
-  return plan_whole_start(*settings, parts.files, parts.limits, entry, purpose, machine(), choice);
+  CORRAL_TRY(auto plan, plan_whole_start(*settings, parts.files, parts.limits, entry, purpose,
+                                         machine(), choice));
+  explain_rpc(plan);
+  return plan;
 }
 
 engines::InstanceSpec Scheduler::Impl::spec_for(const models::ModelEntry& entry,

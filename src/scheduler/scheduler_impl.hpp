@@ -4,6 +4,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -14,6 +15,7 @@
 #include "net/one_shot.hpp"
 #include "net/snapshot.hpp"
 #include "scheduler/core/placement.hpp"
+#include "scheduler/core/rpc_accounts.hpp"
 #include "scheduler/deployed_model.hpp"
 #include "scheduler/model_waiter.hpp"
 #include "scheduler/model_watch.hpp"
@@ -37,6 +39,7 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
 
   net::Task<Result<void>> watch_models();
   void models_changed(models::Snapshot list);
+  void plan_anew(DeployedModel& model, const models::ModelEntry& entry);
   void preload();
   void reload(std::shared_ptr<const config::Settings> s);
   void sweep();
@@ -99,7 +102,10 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
 
   // scheduler_rpc.cpp
   std::vector<std::string> rpc_servers() const;
-  std::uint64_t rpc_budget(const std::string& server) const;
+  const RpcAccount* rpc_account_of(const std::string& server) const;
+  std::uint64_t rpc_held(const std::string& server) const;
+  void explain_rpc(models::StartPlan& plan) const;
+  void share_out_rpc(std::vector<AccountSpec>& accounts);
   std::vector<Charge> rpc_charges(const models::StartPlan& plan) const;
   void look_at_rpc();
   net::Task<void> ask_rpc(std::vector<std::string> servers);
@@ -137,6 +143,7 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   void arm_timer();
   net::Task<void> sleep_then_settle(sys::Steady at);
   void measure();
+  void tell_held();
 
   // bench_engine.cpp
   const models::TunedSettings* tuned_for(const models::ModelEntry& entry,
@@ -158,7 +165,8 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   models::Snapshot list;
   std::vector<models::Accelerator> accelerators;  // those that the engine can use
   unsigned numa_nodes = 1;
-  std::map<std::string, std::uint64_t> rpc_memory;  // of rpc-servers: what is free for our engines
+  std::map<std::string, RpcSaid> rpc_said;  // by rpc-server, while our engines held nothing there
+  std::vector<RpcAccount> rpc_shared;
   std::optional<sys::Steady> rpc_looked;
   std::unique_ptr<net::TaskGroup> rpc_asks;
   std::set<std::string> put_away;   // unloaded by hand, and not asked for since
@@ -205,6 +213,7 @@ struct Scheduler::Impl final : Units, std::enable_shared_from_this<Scheduler::Im
   sys::Steady told_at{};  // all who wait, of their place
   std::vector<Unloading> unloading;
   std::vector<MemoryLease> leases;
+  std::map<std::string, std::optional<std::uint64_t>> held;  // by device, as its gauge was told
   std::shared_ptr<Bell> bell = std::make_shared<Bell>();
   std::atomic<TicketId> last_ticket{0};
   Meters meters;

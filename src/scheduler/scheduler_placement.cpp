@@ -63,16 +63,11 @@ void Scheduler::Impl::share_out() {
       others.push_back(format_bytes(bytes) + " are taken by endpoints");
     }
     account.note = join(others, ", ");
+    held.try_emplace(account.name);
     memory_gauge("budget", account.name).set(static_cast<double>(account.budget));
     memory_gauge("leased", account.name).set(static_cast<double>(leased(account.name)));
   }
-  for (const auto& server : rpc_servers()) {
-    const auto bytes = rpc_budget(server);
-    accounts.push_back({server, bytes, "that is what the rpc-server has free"});
-    if (rpc_memory.contains(server)) {
-      memory_gauge("budget", server).set(static_cast<double>(bytes));
-    }
-  }
+  share_out_rpc(accounts);
   PlacementOptions options;
   options.turn_limit = settings->scheduler.turn_limit;
   options.max_units = settings->scheduler.max_models;
@@ -282,6 +277,7 @@ void Scheduler::Impl::settle() {
     if (!actions.empty()) unsettled = true;
   }
   settling = false;
+  tell_held();
   bell->wanted.store(placement.room_wanted(), std::memory_order_relaxed);
   arm_timer();
 }
@@ -370,16 +366,17 @@ net::Task<void> Scheduler::Impl::sleep_then_settle(sys::Steady at) {
   settle();
 }
 
+// At once, so that whoever was answered by a model reads that it is in memory.
+void Scheduler::Impl::tell_held() {
+  for (auto& [device, told] : held) {
+    const auto now = placement.held_of(device);
+    if (told == now) continue;
+    told = now;
+    memory_gauge("held", device).set(static_cast<double>(now));
+  }
+}
+
 void Scheduler::Impl::measure() {
-  for (const auto* device : {models::kHostDevice}) {
-    memory_gauge("held", device).set(static_cast<double>(placement.held_of(device)));
-  }
-  for (const auto& each : accelerators) {
-    memory_gauge("held", each.name).set(static_cast<double>(placement.held_of(each.name)));
-  }
-  for (const auto& server : rpc_servers()) {
-    memory_gauge("held", server).set(static_cast<double>(placement.held_of(server)));
-  }
   std::size_t waiting = 0;
   for (const auto& unit : units) {
     auto count = placement.waiting(unit.model->unit());

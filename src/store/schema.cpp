@@ -269,8 +269,53 @@ constexpr Migration kFilesByMachine{
     )",
 };
 
-constexpr std::array kMigrations = {kResources, kResourceHistory, kModelCatalog, kTunedSettings,
-                                    kFilesByMachine};
+// How long work takes at a target, as each machine learned it: a straight line for each kind.
+constexpr Migration kLearnedWork{
+    .number = 6,
+    .name = "learned work",
+    .up = R"(
+      create table learned_work (
+        machine {text} not null,
+        endpoint {text} not null,
+        model {text} not null,
+        operation {text} not null,
+        streamed {int} not null check (streamed in (0, 1)),
+        place {text} not null,
+        requests {int} not null,
+        mean_kib {real} not null,
+        mean_seconds {real} not null,
+        spread {real} not null,
+        together {real} not null,
+        deviation {real} not null,
+        learned_ms {int} not null,
+        primary key (machine, endpoint, model, operation, streamed)
+      ) {keyed};
+      create index learned_work_time on learned_work (learned_ms);
+    )",
+    .down = R"(
+      drop table learned_work;
+    )",
+};
+
+// When each machine was here last; what is kept of files of one that is gone is collected then.
+constexpr Migration kMachines{
+    .number = 7,
+    .name = "machines",
+    .up = R"(
+      create table machines (
+        machine {text} primary key,
+        seen_ms {int} not null
+      ) {keyed};
+      create index machines_seen on machines (seen_ms);
+    )",
+    .down = R"(
+      drop table machines;
+    )",
+};
+
+constexpr std::array kMigrations = {kResources,     kResourceHistory, kModelCatalog,
+                                    kTunedSettings, kFilesByMachine,  kLearnedWork,
+                                    kMachines};
 
 }  // namespace
 

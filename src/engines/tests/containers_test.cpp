@@ -343,7 +343,7 @@ CONTAINERS_TEST(ClientRefusesRubbishWithAReason) {
     EXPECT_FALSE(listed.has_value()) << rubbish;
   }
   t.docker_.set_script(
-      [](const std::string&) { return FakeDocker::answer(500, R"({"message":"disk is full"})"); });
+      [](const std::string&) { return answer(500, R"({"message":"disk is full"})"); });
   auto full = co_await client.list();
   EXPECT_NE(full.error().message.find("disk is full"), std::string::npos);
   auto shown = co_await client.inspect("x");
@@ -366,8 +366,7 @@ CONTAINERS_TEST(ClientSaysWhatKeepsItOut) {
   auto version = co_await nobody.version();
   EXPECT_EQ(version.error().code, ErrorCode::unavailable);
   EXPECT_NE(version.error().describe().find("docker.socket names its socket"), std::string::npos);
-  t.docker_.set_script(
-      [](const std::string&) { return FakeDocker::answer(200, R"({"ApiVersion":"1.20"})"); });
+  t.docker_.set_script([](const std::string&) { return answer(200, R"({"ApiVersion":"1.20"})"); });
   DockerClient old(t.path_);
   auto refused = co_await old.list();
   EXPECT_EQ(refused.error().code, ErrorCode::unsupported);

@@ -24,6 +24,7 @@
 #include <thread>
 #include <vector>
 
+#include "engines/tests/fake_docker_wire.hpp"
 #include "sys/fd.hpp"
 
 namespace corral::engines::docker {
@@ -131,19 +132,6 @@ class FakeDocker {
   std::atomic<int> api_status{200};   // what it says
   std::atomic<int> dies_at_start{0};  // so many starts end at once
 
-  static std::string answer(int status, std::string_view body) {
-    return fmt::format(
-        "HTTP/1.1 {} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}", status,
-        body.size(), body);
-  }
-  static std::string frame(char stream, std::string_view text) {
-    std::string head(8, '\0');
-    head[0] = stream;
-    head[6] = static_cast<char>(text.size() >> 8);
-    head[7] = static_cast<char>(text.size() & 0xFF);
-    return head + std::string(text);
-  }
-
  private:
   using Json = boost::json::object;
   static constexpr const char* kStats =
@@ -163,40 +151,6 @@ class FakeDocker {
         ::close(socket);
       });
     }
-  }
-
-  static std::string read_request(int socket, std::string& pending) {
-    char buffer[16 * 1024];
-    for (;;) {
-      auto end = pending.find("\r\n\r\n");
-      if (end != std::string::npos) {
-        std::size_t size = end + 4;
-        auto at = pending.find("Content-Length: ");
-        if (at < end) size += std::stoul(pending.substr(at + 16));
-        if (pending.size() >= size) {
-          std::string request = pending.substr(0, size);
-          pending.erase(0, size);
-          return request;
-        }
-      }
-      auto got = ::recv(socket, buffer, sizeof buffer, 0);
-      if (got <= 0) return {};
-      pending.append(buffer, static_cast<std::size_t>(got));
-    }
-  }
-
-  static bool send_all(int socket, std::string_view text) {
-    while (!text.empty()) {
-      auto sent = ::send(socket, text.data(), text.size(), MSG_NOSIGNAL);
-      if (sent <= 0) return false;
-      text.remove_prefix(static_cast<std::size_t>(sent));
-    }
-    return true;
-  }
-
-  static bool send_chunk(int socket, std::string_view text) {
-    return send_all(socket, fmt::format("{:x}\r\n", text.size())) && send_all(socket, text) &&
-           send_all(socket, "\r\n");
   }
 
   void serve(int socket) {
@@ -289,56 +243,6 @@ class FakeDocker {
     auto id = fmt::format("{:064x}", ++made_);
     containers_[name] = {id, std::move(spec)};
     return answer(201, fmt::format(R"({{"Id":"{}","Warnings":[]}})", id));
-  }
-
-  // What stands behind `name=` in the query, decoded; empty: nothing.
-  static std::string value_of(const std::string& target, const std::string& name) {
-    auto at = target.find('?');
-    while (at != std::string::npos) {
-      auto end = target.find('&', at + 1);
-      auto pair = target.substr(at + 1, end == std::string::npos ? end : end - at - 1);
-      if (pair.starts_with(name + "=")) return decoded(pair.substr(name.size() + 1));
-      at = end;
-    }
-    return {};
-  }
-  static std::string decoded(const std::string& text) {
-    std::string out;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-      if (text[i] == '%') {
-        out += static_cast<char>(std::stoi(text.substr(i + 1, 2), nullptr, 16));
-        i += 2;
-      } else {
-        out += text[i] == '+' ? ' ' : text[i];
-      }
-    }
-    return out;
-  }
-  // As Docker reads a flag of the query.
-  static bool is_set(const std::string& target, const std::string& name, bool otherwise = false) {
-    auto value = value_of(target, name);
-    if (value.empty()) return otherwise;
-    return value != "0" && value != "false" && value != "False";
-  }
-
-  // {"label":["name","name=value"]}: all of them; or {"label":{"name":true}}, as older clients say.
-  static bool matches(const boost::json::object& labels, const std::string& filters) {
-    if (filters.empty()) return true;
-    auto parsed = boost::json::parse(filters);
-    const auto* wanted = parsed.as_object().if_contains("label");
-    if (wanted == nullptr) return true;
-    std::vector<std::string> all;
-    if (wanted->is_array()) {
-      for (const auto& each : wanted->get_array()) all.emplace_back(each.as_string());
-    } else {
-      for (const auto& each : wanted->as_object()) all.emplace_back(each.key());
-    }
-    return std::ranges::all_of(all, [&](const std::string& each) {
-      auto equals = each.find('=');
-      const auto* found = labels.if_contains(each.substr(0, equals));
-      if (found == nullptr) return false;
-      return equals == std::string::npos || found->as_string() == each.substr(equals + 1);
-    });
   }
 
   static const char* state_of(const Made& made) {
@@ -455,11 +359,6 @@ class FakeDocker {
       changed_.wait_for(lock, std::chrono::milliseconds(10));
     }
     return send_all(socket, "0\r\n\r\n") && false;
-  }
-
-  static bool gone(int socket) {
-    char byte = 0;
-    return ::recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
   }
 
   bool is_running(const std::string& id) const {

@@ -14,6 +14,7 @@ constexpr std::uint64_t kTrustedFrom = 5;  // before so many, all count as they 
 constexpr double kLeastDeviation = 0.05;   // part of what was expected
 constexpr double kSameSize = 0.25;         // KiB by which inputs may differ and be alike
 constexpr double kLongestWork = 24.0 * 3600;
+constexpr double kLargestInput = 1ull << 30;  // KiB; of what is restored
 
 std::size_t kind_of(Operation operation, bool stream) {
   return static_cast<std::size_t>(operation) * 2 + (stream ? 1 : 0);
@@ -63,6 +64,32 @@ void WorkEstimate::learn(const Work& work, Duration took) {
   const double seconds = std::chrono::duration<double>(took).count();
   lines_[kind_of(work.operation, work.stream)].learn(kib_of(work),
                                                      std::clamp(seconds, 0.0, kLongestWork));
+}
+
+std::vector<WorkEstimate::Kept> WorkEstimate::kept() const {
+  std::vector<Kept> all;
+  for (std::size_t kind = 0; kind < kKinds; ++kind) {
+    const Line& line = lines_[kind];
+    if (line.count == 0) continue;
+    all.push_back({static_cast<Operation>(kind / 2), kind % 2 == 1, line.count, line.mean_x,
+                   line.mean_y, line.spread_x, line.together, line.deviation});
+  }
+  return all;
+}
+
+bool WorkEstimate::restore(const Kept& kind) {
+  // Not a number compares as false.
+  auto within = [](double value, double most) { return value >= 0 && value <= most; };
+  if (kind.requests == 0 || !within(kind.mean_kib, kLargestInput) ||
+      !within(kind.mean_seconds, kLongestWork) ||
+      !within(kind.spread, kLargestInput * kLargestInput) ||
+      !within(std::abs(kind.together), kLargestInput * kLongestWork) ||
+      !within(kind.deviation, kLongestWork)) {
+    return false;
+  }
+  lines_[kind_of(kind.operation, kind.stream)] = {kind.mean_kib, kind.mean_seconds, kind.spread,
+                                                  kind.together, kind.deviation,    kind.requests};
+  return true;
 }
 
 const WorkEstimate::Line* WorkEstimate::line_for(const Work& work) const {

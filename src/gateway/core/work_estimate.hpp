@@ -16,12 +16,14 @@
 //   WorkEstimate estimate;
 //   estimate.learn({Operation::chat, true, body.size()}, took);
 //   auto next = estimate.predict({Operation::chat, true, 4096});
+//   for (const auto& kind : estimate.kept()) another.restore(kind);
 #pragma once
 
 #include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "inference/request.hpp"
 
@@ -50,7 +52,24 @@ class WorkEstimate {
     Duration usual{0};  // of the inputs that come
   };
 
+  // One kind with all that its line consists of, as it is kept over a restart.
+  struct Kept {
+    inference::Operation operation = inference::Operation::chat;
+    bool stream = false;
+    std::uint64_t requests = 0;
+    double mean_kib = 0, mean_seconds = 0;
+    double spread = 0;     // variance of the KiB
+    double together = 0;   // covariance of KiB and seconds
+    double deviation = 0;  // seconds
+
+    bool operator==(const Kept&) const = default;
+  };
+
   void learn(const Work& work, Duration took);
+  // Of the kinds that were seen.
+  std::vector<Kept> kept() const;
+  // Goes on from there. False, and nothing changes: no requests can have taught that.
+  bool restore(const Kept& kind);
   // None as long as nothing like it was seen.
   std::optional<Duration> predict(const Work& work) const;
   // Of the kinds that were seen.

@@ -88,6 +88,62 @@ gateway: {health: {probe_interval: 0}, queue_limit: 3}
   held.give_back();
 }
 
+constexpr Work kWork{inference::Operation::chat, false, 100};
+
+void teach(TargetState& state, std::chrono::seconds took) {
+  auto now = std::chrono::steady_clock::now();
+  state.end_work(state.begin_work(kWork, now), now + took, true);
+}
+
+TEST_F(RegistryTest, WhatWasLearnedIsRecalledAtTheSamePlace) {
+  auto take = [&] { return loops_.call(control(), [&] { return registry_->take_learned(); }); };
+  auto recall = [&](std::vector<LearnedWork> all) {
+    loops_.call(control(), [&] { registry_->recall(std::move(all)); });
+  };
+  configure(kQuiet);
+  EXPECT_TRUE(take().empty());
+  teach(*target("e1", "m"), 3s);
+  teach(*target("e2", "m"), 5s);
+  teach(*target("local", "m"), 7s);
+  target("e1", "other");
+  auto learned = take();
+  ASSERT_EQ(learned.size(), 3u);
+  EXPECT_NE(learned[0].place, learned[1].place);
+  EXPECT_FALSE(learned[0].place.contains("h"));  // an address may hold a password
+  EXPECT_TRUE(take().empty());
+
+  // The next process: e2 leads elsewhere, e1 has its name and comes only later.
+  configure("{gateway: {health: {probe_interval: 0}}}");
+  loops_.call(control(), [&] {
+    registry_ = std::make_unique<EndpointRegistry>(
+        RegistryParts{control(), bindings_, telemetry::Logger(log_, "gateway"), [] {}, {}});
+  });
+  recall(learned);
+  configure(R"(
+endpoints: [{name: e2, binding: openai, url: 'http://h:3'}]
+gateway: {health: {probe_interval: 0}}
+)");
+  EXPECT_FALSE(target("e2", "m")->expect(kWork));
+  EXPECT_EQ(target("local", "m")->expect(kWork), 7s);
+  configure(kQuiet);
+  EXPECT_EQ(target("e1", "m")->expect(kWork), 3s);
+  EXPECT_FALSE(target("e1", "other")->expect(kWork));
+  EXPECT_TRUE(take().empty());
+}
+
+TEST_F(RegistryTest, OtherPoliciesKeepWhatWasLearned) {
+  configure(kQuiet);
+  teach(*target("e1", "m"), 3s);
+  auto before = target("e1", "m");
+  configure(R"(
+endpoints: [{name: e1, binding: openai, url: 'http://h:1', capacity: 10}]
+gateway: {health: {probe_interval: 0}, breaker: {failures: 1}}
+)");
+  EXPECT_NE(target("e1", "m"), before);
+  EXPECT_EQ(target("e1", "m")->expect(kWork), 3s);
+  EXPECT_EQ(loops_.call(control(), [&] { return registry_->take_learned().size(); }), 1u);
+}
+
 TEST_F(RegistryTest, OtherPoliciesKeepTheEndpointsThemselves) {
   configure(kQuiet);
   auto e1 = endpoint("e1");

@@ -113,6 +113,28 @@ TEST_F(TargetStateTest, RemembersHowQuickItIs) {
   EXPECT_GT(state_.latency_ns(now_), 30e6);
 }
 
+TEST_F(TargetStateTest, GivesWhatItLearnedOnce) {
+  const Work work{inference::Operation::chat, true, 100};
+  EXPECT_FALSE(state_.estimate());
+  EXPECT_FALSE(state_.take_learned());
+  state_.end_work(state_.begin_work(work, now_), now_ + 1s, false);
+  EXPECT_FALSE(state_.take_learned());  // what was not answered teaches nothing
+  state_.end_work(state_.begin_work(work, now_), now_ + 2s, true);
+  auto learned = state_.take_learned();
+  ASSERT_TRUE(learned);
+  EXPECT_EQ(learned->predict(work), 2s);
+  EXPECT_FALSE(state_.take_learned());
+  EXPECT_EQ(state_.estimate()->kept(), learned->kept());
+
+  TargetState later("e", "m", policy(), {});
+  later.recall(*learned, true);
+  EXPECT_EQ(later.expect(work), 2s);
+  EXPECT_FALSE(later.take_learned());
+  TargetState unsaved("e", "m", policy(), {});
+  unsaved.recall(*learned, false);
+  EXPECT_TRUE(unsaved.take_learned());
+}
+
 TEST(TargetStates, HaveTheIdOfTheirNames) {
   TargetState one("e", "m", {}, {});
   TargetState same("e", "m", {}, {});

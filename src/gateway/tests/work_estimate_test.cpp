@@ -154,5 +154,50 @@ TEST(WorkEstimate, StaysWithinReasonWhateverComes) {
   }
 }
 
+TEST(WorkEstimate, GoesOnFromWhatWasKept) {
+  WorkEstimate before;
+  for (int i = 0; i < 50; ++i) {
+    before.learn(chat(static_cast<std::uint64_t>(i) * kKib), of(1 + 0.5 * i));
+    before.learn({Operation::embedding, true, 10}, 7s);
+  }
+  auto kept = before.kept();
+  ASSERT_EQ(kept.size(), 2u);
+  WorkEstimate after;
+  for (const auto& kind : kept) EXPECT_TRUE(after.restore(kind));
+  EXPECT_EQ(after.kept(), kept);
+  EXPECT_EQ(after.predict(chat(20 * kKib)), before.predict(chat(20 * kKib)));
+  EXPECT_EQ(after.view(0)->requests, 50u);
+  EXPECT_DOUBLE_EQ(seconds(after.predict({Operation::embedding, true, 10})), 7);
+  EXPECT_FALSE(after.view(3));
+  // And learns as the one before would have.
+  before.learn(chat(60 * kKib), 90s);
+  after.learn(chat(60 * kKib), 90s);
+  EXPECT_EQ(after.kept(), before.kept());
+}
+
+TEST(WorkEstimate, TakesNoNonsenseForWhatWasLearned) {
+  const WorkEstimate::Kept good{Operation::chat, false, 3, 1, 2, 0.5, -0.1, 0.2};
+  const double nan = std::nan("");
+  for (double bad : {nan, -1.0, 1e30, double{INFINITY}}) {
+    for (auto member : {&WorkEstimate::Kept::mean_kib, &WorkEstimate::Kept::mean_seconds,
+                        &WorkEstimate::Kept::spread, &WorkEstimate::Kept::deviation}) {
+      auto kind = good;
+      kind.*member = bad;
+      WorkEstimate estimate;
+      EXPECT_FALSE(estimate.restore(kind)) << bad;
+      EXPECT_FALSE(estimate.view(0));
+    }
+  }
+  for (double bad : {nan, -1e30, 1e30}) {
+    auto kind = good;
+    kind.together = bad;
+    EXPECT_FALSE(WorkEstimate().restore(kind)) << bad;
+  }
+  auto none = good;
+  none.requests = 0;
+  EXPECT_FALSE(WorkEstimate().restore(none));
+  EXPECT_TRUE(WorkEstimate().restore(good));
+}
+
 }  // namespace
 }  // namespace corral::gateway::work_estimate_test

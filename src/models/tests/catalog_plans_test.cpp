@@ -1,6 +1,7 @@
 // Every query of the catalog that lists rows goes through an index, on both databases, with many
 // rows there.
 #include "models/file_index.hpp"
+#include "models/machines.hpp"
 #include "models/tests/catalog_fixture.hpp"
 #include "models/usage_history.hpp"
 
@@ -82,6 +83,16 @@ TEST_P(CatalogPlans, ListsUseAnIndex) {
   expect_index(plan(kDamagedFiles, {"m1", "", 100}));
   expect_index(plan(kListBenchmarks, {"model-50", 20}));
   expect_index(plan(kMostUsed, {20195, 10}));
+}
+
+TEST_P(CatalogPlans, WhatAMachineLeavesIsFoundByIt) {
+  fill();
+  run("insert into machines with recursive n (i) as (select 10000 union all select i + 1 from n "
+      "where i < 19999) select 'm' || i, i from n");
+  run("analyze");
+  expect_order(plan(kAwayMachines, {10005, "m1"}));
+  expect_order(plan(kBlobsOfMachine, {"m1", 500}));
+  expect_index(plan(kForgetFilesOfMachine, {"nobody"}));
 }
 
 TEST_P(CatalogPlans, SingleRowsAreFoundByTheirKeys) {

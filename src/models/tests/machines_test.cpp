@@ -3,6 +3,7 @@
 
 #include "models/file_index.hpp"
 #include "models/machine_id.hpp"
+#include "models/machines.hpp"
 #include "models/served_models.hpp"
 #include "models/tests/catalog_fixture.hpp"
 
@@ -168,6 +169,84 @@ TEST_P(Machines, EachHasAnIndexOfItsModelsFolder) {
   run("update indexed_files set machine = ''");  // as an earlier program left it
   EXPECT_EQ(other_->index.load()->size(), 1u);
   EXPECT_EQ(count("indexed_files"), 1);
+}
+
+// Blobs, files and the machine itself; those of others stay.
+TEST_P(Machines, OneThatIsGoneForGoodLeavesNothing) {
+  std::filesystem::create_directories(folder_ / "one");
+  std::filesystem::create_directories(folder_ / "other");
+  models::Machines here(*database_, clock_, "one");
+  models::Machines there(*database_, clock_, "other");
+  ASSERT_OK(here.note());
+  ASSERT_OK(there.note());
+  auto metadata = std::make_shared<GgufMetadata>();
+  metadata->architecture = "llama";
+  for (Machine* machine : {one_.get(), other_.get()}) {
+    fetch(*machine, "chat", "a");
+    ASSERT_OK(machine->index.save({{{file_at("/m/a", 5)}, metadata}}, {}));
+  }
+  fetch(*other_, "alone", "b");
+  ASSERT_OK(one_->catalog.remove("alone"));
+  EXPECT_EQ(count("catalog_blobs"), 2);
+
+  clock_.advance(hours(24 * 30));
+  ASSERT_OK(here.note());
+  EXPECT_EQ(here.collect(hours(24 * 30)).value(), 0u) << "it may still come";
+  clock_.advance(milliseconds(1));
+  EXPECT_EQ(here.collect(hours(24 * 30)).value(), 1u);
+  EXPECT_EQ(run("select machine from machines")[0].text(0).value(), "one");
+  EXPECT_EQ(count("machines"), 1);
+  EXPECT_EQ(count("catalog_places"), 1);
+  EXPECT_EQ(count("catalog_blobs"), 1) << "nobody has the other one, and no name uses it";
+  EXPECT_EQ(one_->problem_of("chat"), "");
+  EXPECT_TRUE(other_->index.load()->empty());
+  EXPECT_EQ(one_->index.load()->size(), 1u);
+  EXPECT_EQ(here.collect(hours(24 * 30)).value(), 0u);
+  // It comes back all the same: its file is as good as copied there.
+  ASSERT_OK(there.note());
+  EXPECT_THAT(other_->problem_of("chat"), HasSubstr("not checked on this machine"));
+  EXPECT_EQ(other_->catalog.collect(milliseconds(0))->removed, 1u) << "what no name uses";
+  EXPECT_THAT(other_->problem_of("chat"), HasSubstr("not checked on this machine"));
+}
+
+TEST_P(Machines, OneIsNeverForgottenByItself) {
+  models::Machines here(*database_, clock_, "one");
+  ASSERT_OK(here.note());
+  clock_.advance(hours(24 * 365));
+  EXPECT_EQ(here.collect(hours(1)).value(), 0u);
+  EXPECT_EQ(count("machines"), 1);
+}
+
+// It was gone before machines noted that they are here.
+TEST_P(Machines, OneThatNeverSaidSoCountsFromWhenItIsFirstSeen) {
+  std::filesystem::create_directories(folder_ / "other");
+  models::Machines here(*database_, clock_, "one");
+  fetch(*other_, "chat", "a");
+  run("insert into indexed_files values ('third', '/m/a', '/m/a', 9, 9, 9, 9, '{}', null, null, "
+      "null), ('', '/m/b', '/m/b', 9, 9, 9, 9, '{}', null, null, null)");
+  ASSERT_OK(here.note());
+  EXPECT_EQ(count("machines"), 3);
+  clock_.advance(hours(2));
+  ASSERT_OK(here.note());
+  EXPECT_EQ(here.collect(hours(1)).value(), 2u);
+  EXPECT_EQ(count("catalog_places"), 0);
+  EXPECT_EQ(count("catalog_files"), 1) << "the name stays, to be pulled";
+  EXPECT_EQ(run("select machine from indexed_files")[0].text(0).value(), "") << "nobody's";
+}
+
+TEST_P(Machines, MuchIsForgottenInSeveralTurns) {
+  models::Machines here(*database_, clock_, "one");
+  run("insert into catalog_blobs with recursive n (i) as (select 10000 union all select i + 1 from "
+      "n "
+      "where i < 10599) select 'sha256:' || i, 5, 7 from n");
+  run("insert into catalog_places select digest, 'gone', 5, 1, 2, null, null, null from "
+      "catalog_blobs");
+  ASSERT_OK(here.note());
+  clock_.advance(hours(2));
+  EXPECT_EQ(here.collect(hours(1)).value(), 0u);
+  EXPECT_EQ(count("catalog_places"), 600 - models::Machines::kCollectedAtOnce);
+  EXPECT_EQ(here.collect(hours(1)).value(), 1u);
+  EXPECT_EQ(count("catalog_blobs"), 0);
 }
 
 TEST(MachineId, IsMadeOnceAndKept) {

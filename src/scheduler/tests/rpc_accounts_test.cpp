@@ -4,9 +4,12 @@
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
+#include <algorithm>
 #include <atomic>
+#include <map>
 #include <thread>
 
+#include "scheduler/core/rpc_accounts.hpp"
 #include "scheduler/tests/world.hpp"
 #include "sys/fd.hpp"
 
@@ -19,7 +22,9 @@ using net::testing::eventually;
 // Says that so much of its memory is free, to one after the other.
 class FakeRpcServer {
  public:
-  explicit FakeRpcServer(std::uint64_t free) : free_(free) {
+  // `total` 0: twice what is free.
+  explicit FakeRpcServer(std::uint64_t free, std::uint64_t total = 0)
+      : free_(free), total_(total == 0 ? 2 * free : total) {
     listener_ = sys::Fd(::socket(AF_INET, SOCK_STREAM, 0));
     sockaddr_in at{};
     at.sin_family = AF_INET;
@@ -59,13 +64,14 @@ class FakeRpcServer {
       }
       if (question.size() < kWhole) continue;
       const std::string answer =
-          number(28) + std::string(28, '\4') + number(16) + number(free_) + number(2 * free_);
+          number(28) + std::string(28, '\4') + number(16) + number(free_) + number(total_);
       ::send(client.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
       ++answered;
     }
   }
 
   std::uint64_t free_;
+  std::uint64_t total_;
   sys::Fd listener_;
   std::thread thread_;
 };
@@ -91,6 +97,50 @@ class RpcWorld : public World {
     return at == std::string::npos ? -1 : std::stod(all.substr(at + series.size() + 1));
   }
 };
+
+using Said = std::map<std::string, RpcSaid>;
+
+TEST(RpcAccounts, ThoseOfOneHostThatSayTheSameTotalCountOnce) {
+  const auto accounts =
+      rpc_accounts({"a:1", "a:2", "a:3", "b:1", "b:2"},
+                   Said{{"a:1", {5, 8}}, {"a:2", {9, 16}}, {"a:3", {4, 8}}, {"b:1", {6, 8}}});
+  const std::vector<RpcAccount> wanted = {{"a:1,3", {"a:1", "a:3"}, 4},
+                                          {"a:2", {"a:2"}, 9},
+                                          {"b:1", {"b:1"}, 6},
+                                          {"b:2", {"b:2"}, std::nullopt}};
+  EXPECT_EQ(accounts, wanted);
+}
+
+TEST(RpcAccounts, AHostThatIsWrittenInTwoWaysIsTwo) {
+  const auto accounts = rpc_accounts({"127.0.0.1:2", "localhost:1"},
+                                     Said{{"127.0.0.1:2", {5, 8}}, {"localhost:1", {5, 8}}});
+  EXPECT_EQ(accounts.size(), 2u);
+  EXPECT_TRUE(rpc_accounts({}, Said{{"a:1", {5, 8}}}).empty());
+}
+
+TEST(RpcAccounts, WhatSeveralHaveBetweenThemIsChargedOnce) {
+  FakeRpcServer one(3u << 30, 8ull << 30);
+  FakeRpcServer two(1u << 30, 8ull << 30);
+  RpcWorld world;
+  world.put("tiny", {one.address, two.address});
+  world.start();
+  const auto least = std::min(one.address, two.address);
+  const auto other = std::max(one.address, two.address);
+  const auto shared = least + "," + other.substr(other.find(':') + 1);
+  ASSERT_TRUE(eventually([&] { return world.gauge("budget", shared) == 1u << 30; }, 60s));
+  EXPECT_LE(world.gauge("budget", one.address), 0);
+  ASSERT_TRUE(world.ensure("tiny"));
+  const auto details = world.details("tiny");
+  ASSERT_TRUE(details && details->plan && *details->plan);
+  const auto& plan = *details->plan;
+  EXPECT_NEAR(world.gauge("held", shared), static_cast<double>(plan->device_bytes), 2);
+  EXPECT_LE(world.gauge("held", two.address), 0);
+  const auto why = std::ranges::find(plan->choices, "memory elsewhere", &models::Choice::what);
+  ASSERT_NE(why, plan->choices.end());
+  EXPECT_TRUE(why->why.contains(shared + " say the same memory, which counts once")) << why->why;
+  ASSERT_TRUE(world.unload("tiny"));
+  EXPECT_EQ(world.gauge("held", shared), 0);
+}
 
 TEST(RpcAccounts, WhatAModelTakesThereIsCharged) {
   FakeRpcServer one(3u << 30);

@@ -98,6 +98,22 @@ TEST(SchedulerRoom, AnIdleModelGoesForAnother) {
   EXPECT_TRUE(world.log->has("unloaded to make room model=a"));
 }
 
+// Whoever has an answer reads at once what that took, and nothing in between.
+TEST(SchedulerRoom, WhatIsHeldIsMeasuredAsItChanges) {
+  TightWorld world;
+  world.start();
+  const auto held = [&] { return world.metrics.expose(); };
+  const std::string one =
+      fmt::format("corral_memory_held_bytes{{device=\"cpu\"}} {}\n", 600 * kMiB);
+  EXPECT_FALSE(held().contains(one));
+  ASSERT_TRUE(world.ensure("a"));
+  EXPECT_TRUE(held().contains(one));
+  ASSERT_TRUE(world.ensure("b"));
+  EXPECT_TRUE(held().contains(one));
+  ASSERT_TRUE(world.unload("b"));
+  EXPECT_TRUE(held().contains("corral_memory_held_bytes{device=\"cpu\"} 0\n"));
+}
+
 TEST(SchedulerRoom, ABusyModelIsWaitedFor) {
   TightWorld world;
   world.start();

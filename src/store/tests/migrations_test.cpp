@@ -224,6 +224,34 @@ TEST_P(Migrations, TunedSettingsGoDownAndUp) {
   EXPECT_EQ(count("tuned_settings"), 0);
 }
 
+TEST_P(Migrations, LearnedWorkGoesDownAndUp) {
+  auto own = schema_migrations();
+  ASSERT_OK(migrate(*database_, own, clock_, 6));
+  constexpr const char* kRow =
+      "insert into learned_work values ('m', 'gpu', 'chat', 'chat', 1, '', 9, 0.5, 2.5, 1, 0.1, "
+      "0.2, 17)";
+  run(kRow);
+  EXPECT_EQ(run("select mean_seconds from learned_work")[0].real(0).value(), 2.5);
+  EXPECT_FAILS(ErrorCode::conflict, database_->run(kRow));
+  ASSERT_OK(migrate(*database_, own, clock_, 5));
+  EXPECT_FALSE(has_table("learned_work"));
+  EXPECT_TRUE(has_table("catalog_places"));
+  ASSERT_OK(migrate(*database_, own, clock_));
+  EXPECT_EQ(count("learned_work"), 0);
+}
+
+TEST_P(Migrations, MachinesGoDownAndUp) {
+  auto own = schema_migrations();
+  ASSERT_OK(migrate(*database_, own, clock_, 7));
+  run("insert into machines values ('m', 17)");
+  EXPECT_FAILS(ErrorCode::conflict, database_->run("insert into machines values ('m', 18)"));
+  ASSERT_OK(migrate(*database_, own, clock_, 6));
+  EXPECT_FALSE(has_table("machines"));
+  EXPECT_TRUE(has_table("learned_work"));
+  ASSERT_OK(migrate(*database_, own, clock_));
+  EXPECT_EQ(count("machines"), 0);
+}
+
 // Two machines' files, and what was known before there were several.
 TEST_P(Migrations, FilesByMachineGoDownAndUp) {
   auto own = schema_migrations();
