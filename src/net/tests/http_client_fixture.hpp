@@ -5,6 +5,8 @@
 
 #include <boost/asio/this_coro.hpp>
 #include <functional>
+#include <mutex>
+#include <set>
 #include <vector>
 
 #include "net/http_client.hpp"
@@ -41,6 +43,11 @@ class ScriptedServer {
     ending_ = true;
     ::shutdown(listener_.get(), SHUT_RDWR);
     thread_.join();
+    {
+      // The client keeps idle connections for seconds; the scripts need not wait for their end.
+      std::lock_guard lock(mutex_);
+      for (int socket : open_) ::shutdown(socket, SHUT_RDWR);
+    }
     for (auto& each : serving_) each.join();
   }
 
@@ -57,7 +64,13 @@ class ScriptedServer {
         sys::Fd owner(socket);
         timeval limit{10, 0};
         ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        {
+          std::lock_guard lock(mutex_);
+          open_.insert(socket);
+        }
         script_(number, socket);
+        std::lock_guard lock(mutex_);
+        open_.erase(socket);
       });
     }
   }
@@ -67,6 +80,8 @@ class ScriptedServer {
   std::atomic<bool> ending_{false};
   std::thread thread_;
   std::vector<std::thread> serving_;
+  std::mutex mutex_;
+  std::set<int> open_;
 };
 
 // The next request (head, and body by Content-Length); empty when the client closed.

@@ -47,6 +47,15 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(steps.known([*steps.STEPS, *steps.EXTRA, "nothing"]), [*steps.STEPS, *steps.EXTRA])
 
 
+class Parts(unittest.TestCase):
+    def test_every_part_of_every_program_is_run_once_the_longest_first(self):
+        longest = max(steps.SHARDS, key=steps.SHARDS.get)
+        parts = steps.parts_of(["base", longest])
+        count = steps.SHARDS[longest]
+        self.assertEqual(parts[:count], [(f"{longest}_tests", index, count) for index in range(count)])
+        self.assertEqual(parts[count:], [("base_tests", 0, 1)])
+
+
 class Coverage(unittest.TestCase):
     FILES = [
         ("/w/src/net/a.cpp", 90, 100),
