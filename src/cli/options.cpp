@@ -290,7 +290,7 @@ Failure usage_failure(CLI::App& app, const CLI::ParseError& error) {
   auto left = app.remaining(true);
   if (!left.empty()) {
     const std::string& wrong = left.front();
-    if (wrong.starts_with("-")) {
+    if (wrong.starts_with('-')) {
       std::string name = wrong.substr(0, wrong.find('='));
       return {ExitCode::usage, fmt::format("\"{}\" has no option {}", path_of(where), name),
               suggestion(name, option_names(where), where)};
@@ -317,7 +317,7 @@ std::optional<Failure> wrong_command(CLI::App& app, const std::vector<std::strin
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (words[i] == "--server" || words[i] == "--api-key-file") {
       ++i;
-    } else if (!words[i].starts_with("-")) {
+    } else if (!words[i].starts_with('-')) {
       if (find_command(app, words[i]) != nullptr) return std::nullopt;
       return Failure{ExitCode::usage, fmt::format("there is no command \"{}\"", words[i]),
                      suggestion(words[i], names_of(app), app)};

@@ -65,7 +65,7 @@ std::string render_plan(std::string_view model, const Paint& paint) {
   }
   std::string out = table.empty() ? std::string() : table.render(paint);
   const std::string memory = render_memory(*plan, paint);
-  if (!out.empty() && !memory.empty()) out += "\n";
+  if (!out.empty() && !memory.empty()) out += '\n';
   return out + memory;
 }
 

@@ -87,7 +87,7 @@ Repl::Next Repl::take_line(const std::string& line) {
     if (auto block = read_block(text.substr(kQuotes.size()))) answer(std::move(*block));
     return Next::go_on;
   }
-  if (text.starts_with("/")) return command(text);
+  if (text.starts_with('/')) return command(text);
   answer(std::string(text));
   return Next::go_on;
 }

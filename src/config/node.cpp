@@ -10,6 +10,8 @@
 #include <charconv>
 #include <optional>
 #include <sstream>
+#include <stdexcept>
+#include <string>
 
 #include "base/json.hpp"
 #include "base/text.hpp"
@@ -18,9 +20,10 @@ namespace corral::config {
 namespace {
 
 // Ends the parser from within its events; caught in parse_document().
-struct Refused {
+class Refused final : public std::runtime_error {
+ public:
+  Refused(int at, const std::string& what) : std::runtime_error(what), line(at) {}
   int line;
-  std::string what;
 };
 
 int line_of(const YAML::Mark& mark) { return mark.line + 1; }
@@ -143,7 +146,7 @@ Result<ConfigNode> parse_yaml(const std::string& text, std::string_view file_nam
     YAML::Parser parser(input);
     while (parser.HandleNextDocument(builder)) {}
   } catch (const Refused& refused) {
-    return at_line(file_name, refused.line, refused.what);
+    return at_line(file_name, refused.line, refused.what());
   } catch (const YAML::Exception& error) {
     return at_line(file_name, std::max(1, line_of(error.mark)), error.msg);
   } catch (const std::exception& error) {

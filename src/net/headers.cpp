@@ -33,7 +33,8 @@ void Headers::add(std::string_view name, std::string_view value) {
     return view.data() >= text_.data() && view.data() < text_.data() + text_.size();
   };
   if (inside(name) || inside(value)) {
-    add(std::string(name), std::string(value));
+    const std::string own_name(name), own_value(value);
+    add(own_name, own_value);
     return;
   }
   if (fields_.capacity() == 0) {  // at once for a usual head, instead of doubling up to it

@@ -3,7 +3,6 @@
 #include <charconv>
 #include <unordered_map>
 
-#include "base/bug.hpp"
 #include "base/cursor.hpp"
 #include "base/text.hpp"
 #include "net/upstream.hpp"
@@ -314,11 +313,7 @@ struct HttpClient::Impl {
   std::string spare_head;  // likewise
 };
 
-HttpClient::HttpClient() {
-  Shard* shard = Shard::current();
-  if (shard == nullptr) BUG("HttpClient outside a shard");
-  impl_ = std::make_shared<Impl>(*shard);
-}
+HttpClient::HttpClient() : impl_(std::make_shared<Impl>(Shard::needed_by("HttpClient"))) {}
 
 HttpClient::~HttpClient() {
   for (auto& [key, pool] : impl_->pools) pool->close();
@@ -366,9 +361,7 @@ std::size_t HttpClient::pooled() const {
 }
 
 HttpClient& shard_client() {
-  Shard* shard = Shard::current();
-  if (shard == nullptr) BUG("shard_client outside a shard");
-  auto& client = shard->impl().client;
+  auto& client = Shard::needed_by("shard_client").impl().client;
   if (!client) client = std::make_unique<HttpClient>();
   return *client;
 }

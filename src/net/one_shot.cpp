@@ -1,6 +1,5 @@
 #include "net/one_shot.hpp"
 
-#include "base/bug.hpp"
 #include "net/shard_impl.hpp"
 
 namespace corral::net {
@@ -44,9 +43,7 @@ class ShardWakeup final : public Wakeup {
 }  // namespace
 
 std::shared_ptr<Wakeup> Wakeup::create() {
-  Shard* shard = Shard::current();
-  if (shard == nullptr) BUG("Wakeup::create outside a shard");
-  return std::make_shared<ShardWakeup>(*shard);
+  return std::make_shared<ShardWakeup>(Shard::needed_by("Wakeup::create"));
 }
 
 }  // namespace corral::net

@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "base/bug.hpp"
 #include "net/shard_impl.hpp"
 
 namespace corral::net {
@@ -145,10 +144,9 @@ void set_no_delay(int socket) {
 }
 
 std::unique_ptr<Stream> make_plain_stream(sys::Fd socket) {
-  Shard* shard = Shard::current();
-  if (shard == nullptr) BUG("make_plain_stream outside a shard");
+  Shard& shard = Shard::needed_by("make_plain_stream");
   set_no_delay(socket.get());  // fails harmlessly on unix sockets
-  return std::make_unique<PlainStream>(*shard, std::move(socket));
+  return std::make_unique<PlainStream>(shard, std::move(socket));
 }
 
 Task<Result<void>> write_all(Stream& stream, std::span<iovec> parts) {

@@ -1,8 +1,10 @@
 #include "net/shard.hpp"
 
+#include <cstdlib>
 #include <ctime>
 #include <thread>
 
+#include "base/bug.hpp"
 #include "net/http_client.hpp"
 #include "net/shard_impl.hpp"
 #include "sys/random.hpp"
@@ -192,6 +194,14 @@ void Shard::every(std::chrono::milliseconds period, std::function<void()> action
 
 bool Shard::is_current() const { return current_shard == this; }
 Shard* Shard::current() { return current_shard; }
+
+Shard& Shard::needed_by(std::string_view who) {
+  if (current_shard == nullptr) {
+    BUG(std::string(who) + " outside a shard");  // the release build goes on after it
+    std::abort();
+  }
+  return *current_shard;
+}
 
 struct Shards::Threads {
   std::vector<std::thread> serving;

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "net/task.hpp"
@@ -29,6 +30,8 @@ class Shard {
   void every(std::chrono::milliseconds period, std::function<void()> action);
   bool is_current() const;
   static Shard* current();  // the shard of the calling thread, or nullptr
+  // The shard of the calling thread for `who`, which cannot be without: elsewhere the program ends.
+  static Shard& needed_by(std::string_view who);
   Impl& impl() { return *impl_; }
 
  private:

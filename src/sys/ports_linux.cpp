@@ -48,7 +48,7 @@ bool holds_socket(const std::string& pid, const std::set<std::string>& inodes) {
     char target[64];
     ssize_t size = ::readlinkat(::dirfd(dir.get()), entry->d_name, target, sizeof target);
     std::string_view text(target, size > 0 ? static_cast<std::size_t>(size) : 0);
-    if (!text.starts_with("socket:[") || !text.ends_with("]")) continue;
+    if (!text.starts_with("socket:[") || !text.ends_with(']')) continue;
     if (inodes.contains(std::string(text.substr(8, text.size() - 9)))) return true;
   }
   return false;

@@ -14,7 +14,6 @@ from runner import (
     Tally,
     build,
     cache_folder,
-    configure,
     counted,
     gtest_counts,
     pytest_counts,
@@ -115,14 +114,15 @@ def step_python(_):
 
 
 def step_tidy(_):
-    failed = configure("debug")
+    python, failed = venv()
     if failed:
         return failed
-    tally = build("debug", ["corral_pch"])
+    tally = build("debug", ["build.ninja"])  # which sources there are; none is compiled
     if tally.failed:
         return tally
-    ran = run("tidy", [sys.executable, "tools/lint/tidy.py"], timeout=2700, show=lambda line: "tidy: " in line)
-    return single("clang-tidy", ran, "each finding names its check; python3 tools/lint/tidy.py FILE repeats one file")
+    ran = run("tidy", [python, "tools/lint/tidy.py"], timeout=2700, show=lambda line: "tidy: " in line)
+    advice = f"each finding names its check; {python} tools/lint/tidy.py FILE repeats one file"
+    return single("clang-tidy", ran, advice)
 
 
 def run_unit_tests(preset, modules, env):

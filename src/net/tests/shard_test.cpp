@@ -27,6 +27,15 @@ TEST(Shards, RunWorkOnTheirThreads) {
   EXPECT_EQ(loops.shards().control().index(), 2u);
 }
 
+TEST(ShardsDeathTest, WhatNeedsAShardEndsTheProgramElsewhere) {
+  EXPECT_DEATH(Shard::needed_by("a reader"), "a reader outside a shard");
+  EXPECT_DEATH(Wakeup::create(), "Wakeup::create outside a shard");
+  Loops loops(1);
+  EXPECT_TRUE(loops.call(loops.shards().control(), [&] {
+    return &Shard::needed_by("a reader") == &loops.shards().control();
+  }));
+}
+
 TEST(Shards, RepeatEvery) {
   Loops loops;
   std::atomic<int> ticks{0};
