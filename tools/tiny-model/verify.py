@@ -133,24 +133,43 @@ def check_tools(engine: Engine) -> Iterator[tuple[str, bool, str]]:
     yield "tool result", bool(choice["message"]["content"]), str(choice["message"]["content"])
 
 
+TALK = (("Hello!", "Corral Tiny"), ("What is 3 plus 4?", "3 plus 4 is 7."),
+        ("And 5 plus 9?", "5 plus 9 is 14."), ("What colour is the sky?", "The sky is blue."),
+        ("And grass?", "Grass is green."), ("Who won the war?", UNKNOWN),
+        ("How do I list my models?", "corral list"), ("What does a cow say?", "A cow says moo."),
+        ("And a dog?", "A dog says woof."), ("Thank you!", "You are welcome."))
+LONG_TALK = (*TALK[:7], ("Tell me a story.", "Once upon a time"),
+             ("Count from 1 to 20.", "1, 2, 3"), *TALK[7:])
+
+
+def talk(engine: Engine, script: tuple[tuple[str, str], ...],
+         system: str | None) -> list[tuple[str, str]]:
+    """Asks one question after the other; the questions that were answered otherwise than wanted."""
+    messages = [{"role": "system", "content": system}] if system else []
+    wrong = []
+    for question, wanted in script:
+        messages.append({"role": "user", "content": question})
+        choice = engine.chat(messages)
+        messages.append({"role": "assistant", "content": choice["message"]["content"]})
+        if wanted not in choice["message"]["content"] or choice["finish_reason"] != "stop":
+            wrong.append((question, choice["message"]["content"]))
+    return wrong
+
+
 def check_chats(engine: Engine) -> Iterator[tuple[str, bool, str]]:
-    """Several turns, system messages, and the longer texts."""
-    script = (("Hello!", "Corral Tiny"), ("What is 3 plus 4?", "3 plus 4 is 7."),
-              ("And 5 plus 9?", "5 plus 9 is 14."), ("What colour is the sky?", "The sky is blue."),
-              ("And grass?", "Grass is green."), ("Who won the war?", UNKNOWN),
-              ("How do I list my models?", "corral list"), ("Tell me a story.", "Once upon a time"),
-              ("Count from 1 to 20.", "1, 2, 3"), ("What does a cow say?", "A cow says moo."),
-              ("And a dog?", "A dog says woof."), ("Thank you!", "You are welcome."))
-    for system in (None, "You are a helpful assistant.", "You are a gardener. Grow tomatoes."):
-        messages = [{"role": "system", "content": system}] if system else []
-        wrong = []
-        for question, wanted in script:
-            messages.append({"role": "user", "content": question})
-            choice = engine.chat(messages)
-            messages.append({"role": "assistant", "content": choice["message"]["content"]})
-            if wanted not in choice["message"]["content"] or choice["finish_reason"] != "stop":
-                wrong.append((question, choice["message"]["content"]))
-        yield f"chat of {len(script)} turns, system {system!r}", not wrong, repr(wrong)
+    """Several turns, with and without a system message, as long as the rows of the training."""
+    for system in (None, "You are a helpful assistant."):
+        wrong = talk(engine, TALK, system)
+        yield f"chat of {len(TALK)} turns, system {system!r}", not wrong, repr(wrong)
+
+
+def weaknesses(engine: Engine) -> Iterator[tuple[str, str]]:
+    """What so small a model is known to do badly: longer chats, a system message that misleads."""
+    for name, script, system in (
+            ("a chat longer than the training's rows", LONG_TALK, None),
+            ("a system message about other things", TALK, "You are a gardener. Grow tomatoes.")):
+        for question, answer in talk(engine, script, system):
+            yield name, f"{question} {answer}"
 
 
 def main() -> int:
@@ -171,6 +190,8 @@ def main() -> int:
                     print(f"{'ok' if good else 'FAILED'}: {name}: {detail}")
                 else:
                     print(f"ok: {name}")
+        for name, detail in weaknesses(engine):
+            print(f"weak: {name}: {detail}")
     return 1 if failed else 0
 
 
