@@ -4,9 +4,10 @@
 //       each connection asks again as soon as it is answered
 //   bench_load open    --port N --rate R [...]
 //       requests begin at a fixed rate whatever happens; latency counts from the intended moment
-//   bench_load streams --port N [--streams 100] [--ramp 2] [--tokens 100] [--patience 60] [--out FILE]
-//       server-sent events from bench_upstream; every token is checked and timed; FILE gets a line a
-//       stream
+//   bench_load streams --port N [--streams 100] [--ramp 2] [--tokens 100] [--patience 60]
+//                      [--out FILE]
+//       server-sent events from bench_upstream; every token is checked and timed; FILE gets a line
+//       a stream
 //   bench_load arrivals --port N --rate R [--seconds 5] [--patience 30] [--connections 4096] [--out
 //   FILE]
 //                      [--stream | --mixed] [--tokens N] [--bodies FILE]
