@@ -1,13 +1,13 @@
-# corral_module(NAME USES <modules above> LINKS <outside libraries> [PCH net])
+# corral_module(NAME [HOT] USES <modules above> LINKS <outside libraries>)
 #
 # One static library `corral_NAME` from src/NAME/**.cpp, and, where src/NAME/tests holds files, one
 # test program `NAME_tests`. Includes are written from src/: #include "net/stream.hpp".
 #
 # CORRAL_JOIN=N compiles up to N sources of a module as one text, which reads the libraries' headers
-# once for all of them: a cold build takes a third of the time. The test builds do; the release build
-# does not, for its recorded profile names functions by their source, and so each source is known to
-# include what it needs. Sources of a module therefore share one name space: what is in the unnamed
-# namespace of two of them needs two names, and a test stands in a namespace of its file's name.
+# once for all of them: a cold build takes a third of the time. Sources of a module therefore share one
+# name space: what is in the unnamed namespace of two of them needs two names, and a test stands in a
+# namespace of its file's name. In a release build the modules on a request's way (HOT) are compiled
+# source by source, for the recorded profile names functions by their source.
 set(CORRAL_JOIN 0 CACHE STRING "sources of a module that are compiled as one text; 0: each by itself")
 
 add_library(corral_options INTERFACE)
@@ -42,15 +42,15 @@ target_precompile_headers(corral_pch PRIVATE <algorithm> <array> <atomic> <chron
   <expected> <functional> <map> <memory> <mutex> <optional> <span> <string> <string_view>
   <unordered_map> <utility> <variant> <vector> <fmt/core.h> <boost/asio/awaitable.hpp>)
 
-# Sets OUT to the sources, or to texts in the build folder that include up to CORRAL_JOIN of them each.
+# Sets OUT to the sources, or to texts in the build folder that include up to MOST of them each.
 # The includes are relative to src/, so that the texts are the same in every checkout.
-function(corral_joined out name)
+function(corral_joined out name most)
   list(LENGTH ARGN count)
-  if(CORRAL_JOIN LESS 2 OR count LESS 2)
+  if(most LESS 2 OR count LESS 2)
     set(${out} ${ARGN} PARENT_SCOPE)
     return()
   endif()
-  math(EXPR texts "(${count} + ${CORRAL_JOIN} - 1) / ${CORRAL_JOIN}")
+  math(EXPR texts "(${count} + ${most} - 1) / ${most}")
   math(EXPR size "(${count} + ${texts} - 1) / ${texts}")
   set(joined)
   set(first 0)
@@ -74,7 +74,7 @@ if(CORRAL_TESTS)
 endif()
 
 function(corral_module name)
-  cmake_parse_arguments(ARG "NO_PCH" "" "USES;LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "HOT" "" "USES;LINKS" ${ARGN})
   set(dir ${CMAKE_SOURCE_DIR}/src/${name})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${dir}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/tests/")
@@ -82,7 +82,11 @@ function(corral_module name)
   if(NOT sources)
     set(sources ${CMAKE_BINARY_DIR}/pch.cpp)
   endif()
-  corral_joined(joined ${name} ${sources})
+  set(most ${CORRAL_JOIN})
+  if(ARG_HOT AND CMAKE_BUILD_TYPE STREQUAL "Release")
+    set(most 1)
+  endif()
+  corral_joined(joined ${name} ${most} ${sources})
   add_library(corral_${name} STATIC ${joined})
   set_target_properties(corral_${name} PROPERTIES LINKER_LANGUAGE CXX)
   target_link_libraries(corral_${name} PUBLIC corral_options)
@@ -95,7 +99,7 @@ function(corral_module name)
 
   file(GLOB tests CONFIGURE_DEPENDS ${dir}/tests/*.cpp)
   if(CORRAL_TESTS AND tests)
-    corral_joined(joined ${name}_tests ${tests})
+    corral_joined(joined ${name}_tests ${CORRAL_JOIN} ${tests})
     add_executable(${name}_tests ${joined})
     target_link_libraries(${name}_tests PRIVATE corral_${name} ${ARG_LINKS} corral_source_dir
                                                 GTest::gtest GTest::gmock GTest::gtest_main)

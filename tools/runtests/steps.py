@@ -31,8 +31,9 @@ SANITIZERS = {
     "TSAN_SYMBOLIZER_PATH": "/usr/bin/llvm-symbolizer-19",
 }
 CONCURRENT = ("net", "engines", "gateway", "scheduler", "store", "telemetry")
-# Tests wait for clocks and processes more than they compute.
-BLACK_BOX_WORKERS = 5
+# Unit tests wait for clocks and processes more than they compute; more of the black-box files at once
+# only slow each other down on two cores.
+BLACK_BOX_WORKERS = 3
 UNIT_WORKERS = 4
 SHARDS = {"scheduler": 3, "models": 3, "gateway": 2, "net": 2}  # the longest programs, run in parts
 FUZZ_SECONDS = 12
