@@ -162,7 +162,8 @@ void StreamLoad::write_first_tokens() {
   if (file == nullptr) die("cannot write --out");
   for (const Stream& s : streams_) {
     const std::int64_t first = s.reader.first_token;
-    fmt::print(file, "{:.1f} {:.3f}\n", static_cast<double>(s.intended - streams_[0].intended) / 1e6,
+    fmt::print(file, "{:.1f} {:.3f}\n",
+               static_cast<double>(s.intended - streams_[0].intended) / 1e6,
                first == 0 ? -1.0 : static_cast<double>(first - s.intended) / 1e6);
   }
   std::fclose(file);

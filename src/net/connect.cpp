@@ -96,8 +96,8 @@ Task<Result<std::unique_ptr<PlainStream>>> connect_address(Shard& shard, HttpTar
       continue;
     }
     if (number != EINPROGRESS) co_return refused(target, number);
-    // On this machine the hand-shake ended within the call; asked again, it says so. Waiting for the
-    // event would cost a turn of a busy loop.
+    // On this machine the hand-shake ended within the call; asked again, it says so. Waiting for
+    // the event would cost a turn of a busy loop.
     if (::connect(attempt.stream->fd(), where, address.size) == 0) break;
     if (errno != EALREADY && errno != EINTR) co_return refused(target, errno);
     attempt.deadline.at(until);

@@ -40,7 +40,8 @@ class PlainStream final : public Stream, private Polled {
   // Bytes or an end may have come since the last read; false: surely not, as far as the loop knows.
   bool maybe_readable() const { return readable_ || ended_; }
 
-  // Bytes are likely to be there although no event has told: the next wait for reading ends at once.
+  // Bytes are likely to be there although no event has told: the next wait for reading ends at
+  // once.
   void expect_bytes() { readable_ = true; }
 
   // The peer closed or failed; bytes that came before may be unread.

@@ -4,6 +4,7 @@ Counts come only from what a runner printed (or, for a check that is one thing, 
 runner that died before its summary counts as one failure.
 """
 
+import functools
 import os
 import pathlib
 import re
@@ -176,10 +177,9 @@ class BuildProgress:
         return self.failing or "error:" in line
 
 
+@functools.cache
 def configure(preset):
-    """Configures build/PRESET where it is not; the failure, or None."""
-    if (ROOT / "build" / preset / "build.ninja").is_file():
-        return None
+    """Configures build/PRESET, also one that is: it may have been before a library came. The failure, or None."""
     ran = run(f"configure-{preset}", ["cmake", "--preset", preset], timeout=120)
     if ran.code == 0:
         return None
