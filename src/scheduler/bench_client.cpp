@@ -41,11 +41,15 @@ std::string body_of(const BenchAsk& ask) {
                                               {"stream", true}}));
 }
 
-std::uint64_t count_in(const bj::object* from, const char* name) {
+double number_in(const bj::object* from, const char* name) {
   const bj::value* found = from == nullptr ? nullptr : from->if_contains(name);
   if (found == nullptr || !found->is_number()) return 0;
   const double number = found->to_number<double>();
-  return number > 0 && number < 1e15 ? static_cast<std::uint64_t>(number) : 0;
+  return number > 0 && number < 1e15 ? number : 0;
+}
+
+std::uint64_t count_in(const bj::object* from, const char* name) {
+  return static_cast<std::uint64_t>(number_in(from, name));
 }
 
 Error refused(int status, std::string_view body) {
@@ -78,6 +82,14 @@ class Stream {
   }
   bool ended() const { return ended_; }
 
+  // Who reads late sees the first token together with those after it; it left the engine no later
+  // than the time before the end that the engine says it generated for.
+  void close() {
+    using Seconds = std::chrono::duration<double>;
+    sample.ended = Clock::now() - began_;
+    sample.first = std::clamp(sample.ended - generating_, Seconds(0), sample.first);
+  }
+
   models::BenchSample sample;
   std::uint64_t cached = 0;
 
@@ -93,11 +105,13 @@ class Stream {
     sample.prompt = count_in(timings, "prompt_n");
     sample.generated = count_in(timings, "predicted_n");
     cached = count_in(timings, "cache_n");
+    generating_ = std::chrono::duration<double, std::milli>(number_in(timings, "predicted_ms"));
     ended_ = true;
     return {};
   }
 
   sys::Steady began_;
+  std::chrono::duration<double> generating_{0};
   net::SseParser parser_;
   bool ended_ = false;
 };
@@ -111,7 +125,7 @@ net::Task<Result<models::BenchSample>> read_stream(std::unique_ptr<net::ClientRe
     CORRAL_CO_CHECK(stream.take(bytes));
     if (stream.ended()) break;
   }
-  stream.sample.ended = Clock::now() - began;
+  stream.close();
   if (!stream.ended()) {
     co_return fail(ErrorCode::upstream, "the engine ended its answer early");
   }

@@ -114,9 +114,9 @@ TEST(Bench, MeasuresAndKeepsWhatItFound) {
   EXPECT_EQ(measures[1].at("requests"), 2);
   for (const auto& each : measures) {
     EXPECT_GT(number(each.at("prompt_tokens_per_second")), 0);
-    // The engine's rule; a first token that was seen late makes the seven after it look faster.
+    // Never faster than the engine's rule, however late its first token was seen.
     EXPECT_GT(number(each.at("generation_tokens_per_second_each")), 0);
-    EXPECT_LE(number(each.at("generation_tokens_per_second_each")), 1 / 800e-6 * 4);
+    EXPECT_LE(number(each.at("generation_tokens_per_second_each")), 1 / 800e-6 + 1);
     EXPECT_GE(number(each.at("first_token_worst_ms")), number(each.at("first_token_p50_ms")));
     EXPECT_GE(number(each.at("first_token_p50_ms")), 16 * 50e-3);
   }

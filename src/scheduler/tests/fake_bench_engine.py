@@ -61,10 +61,12 @@ def complete(connection, options, wish):
     event({"content": "a", "stop": False})
     if "cut" in options:
         return
-    time.sleep((count - 1) * GENERATED * factor)
+    generating = (count - 1) * GENERATED * factor
+    time.sleep(generating)
     cached = length // 2 if "cached" in options else 0
     event({"content": "", "stop": True,
-           "timings": {"prompt_n": length - cached, "cache_n": cached, "predicted_n": count}})
+           "timings": {"prompt_n": length - cached, "cache_n": cached, "predicted_n": count,
+                       "predicted_ms": generating * 1000}})
 
 
 def serve(connection, options):
