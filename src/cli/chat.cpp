@@ -7,7 +7,6 @@
 #include "base/json.hpp"
 #include "base/text.hpp"
 #include "cli/json_view.hpp"
-#include "cli/load_wait.hpp"
 
 namespace corral::cli {
 
@@ -68,51 +67,6 @@ Outcome<ChatEnd> ask(Context& context, const Conversation& conversation, AnswerP
     context.console.err(context.err_paint(Tone::dim, "(cut at the token limit)") + "\n");
   }
   return end;
-}
-
-namespace {
-
-// Is `name` another name of some model? The admin routes know models by their own names.
-Outcome<std::string> find_alias(Context& context, const std::string& name, Failure missing) {
-  CORRAL_TRY(std::string body, context.api.models());
-  auto document = corral::json::parse(body);
-  if (!document) return std::unexpected(std::move(missing));
-  std::vector<std::string> names;
-  for (const json::value& model : list_of(*document, "models")) {
-    names.emplace_back(text_of(model, "name"));
-    for (const json::value& alias : list_of(model, "aliases")) {
-      if (alias.is_string() && std::string_view(alias.get_string()) == name) return names.back();
-    }
-  }
-  if (missing.hint.empty()) {
-    auto close = nearest(name, names, 3);
-    missing.hint = close.empty() ? "see the models with: corral list"
-                                 : fmt::format("did you mean {}?", join(close, ", "));
-  }
-  return std::unexpected(std::move(missing));
-}
-
-}  // namespace
-
-Outcome<void> prepare_model(Context& context, const std::string& name) {
-  std::string real_name = name;
-  auto body = context.api.model(name);
-  if (!body && body.error().exit == ExitCode::not_found) {
-    CORRAL_TRY(real_name, find_alias(context, name, std::move(body.error())));
-    body = context.api.model(real_name);
-  }
-  if (!body) return std::unexpected(std::move(body.error()));
-  auto model = corral::json::parse(*body);
-  if (!model || text_of(*model, "source") != "file" || text_of(*model, "state") == "ready") {
-    return {};
-  }
-  if (context.console.err_is_terminal()) {
-    std::string size;
-    if (auto bytes = count_of(*model, "size_bytes")) size = " (" + format_bytes(*bytes) + ")";
-    return load_and_show(context, real_name, name + size);
-  }
-  CORRAL_CHECK(context.api.load(real_name));
-  return {};
 }
 
 }  // namespace corral::cli

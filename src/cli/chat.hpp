@@ -69,7 +69,4 @@ class AnswerPrinter {
 // Asks and prints. The answer, also a part of one that was interrupted, is in `printer`.
 Outcome<ChatEnd> ask(Context& context, const Conversation& conversation, AnswerPrinter& printer);
 
-// Makes sure that the model exists and is loaded, and says so when that takes time.
-Outcome<void> prepare_model(Context& context, const std::string& name);
-
 }  // namespace corral::cli

@@ -7,6 +7,7 @@
 #include "base/json.hpp"
 #include "base/text.hpp"
 #include "cli/json_view.hpp"
+#include "cli/model_name.hpp"
 
 namespace corral::cli {
 
@@ -27,7 +28,7 @@ std::string bytes_text(const json::value& from, std::string_view name) {
 }
 
 // A server may send a number of parameters or a name such as "7B".
-std::string parameters_text(const json::value& from) {
+std::string parameter_count_text(const json::value& from) {
   if (auto count = count_of(from, "parameters")) return count_text(*count);
   return std::string(text_of(from, "parameters"));
 }
@@ -96,7 +97,7 @@ std::string render_models(std::string_view body, sys::Wall now, const Paint& pai
     std::string_view state = text_of(model, "state");
     table.add({{std::string(text_of(model, "name")), Tone::plain},
                {bytes_text(model, "size_bytes")},
-               {parameters_text(model)},
+               {parameter_count_text(model)},
                {std::string(text_of(model, "quantization"))},
                {number_text(model, "context_length")},
                {joined(list_of(model, "capabilities"))},
@@ -160,7 +161,7 @@ std::string render_model(std::string_view body, sys::Wall now, const Paint& pain
       {"State", std::string(text_of(model, "state"))},
       {"Source", std::string(text_of(model, "source"))},
       {"Architecture", std::string(text_of(model, "architecture"))},
-      {"Parameters", parameters_text(model)},
+      {"Parameters", parameter_count_text(model)},
       {"Quantization", std::string(text_of(model, "quantization"))},
       {"Context length", number_text(model, "context_length")},
       {"Capabilities", joined(list_of(model, "capabilities"))},
@@ -216,7 +217,7 @@ Outcome<void> list_instances(Context& context, const Options& options) {
 }
 
 Outcome<void> show_model(Context& context, const Options& options) {
-  CORRAL_TRY(std::string body, context.api.model(options.model));
+  CORRAL_TRY(std::string body, describe_model(context, options.model));
   if (options.plan) return show_plan(context, options, body);
   body = with_benchmark(context.api, with_versions(context.api, std::move(body)));
   if (options.json) {
@@ -228,7 +229,9 @@ Outcome<void> show_model(Context& context, const Options& options) {
 }
 
 Outcome<void> stop_model(Context& context, const Options& options) {
-  CORRAL_TRY(std::string body, context.api.unload(options.model));
+  CORRAL_TRY(std::string body, by_any_name(context, options.model, [&](const std::string& name) {
+               return context.api.unload(name);
+             }));
   if (options.json) {
     print_json(context.console, body);
     return {};

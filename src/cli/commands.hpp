@@ -35,6 +35,7 @@ std::string render_scaling(std::string_view body, sys::Wall now, const Paint& pa
 Outcome<void> show_model(Context& context, const Options& options);
 // The plan in a model's description: how the model would be started, and why.
 Outcome<void> show_plan(Context& context, const Options& options, std::string_view model);
+Outcome<void> load_model(Context& context, const Options& options);
 Outcome<void> stop_model(Context& context, const Options& options);
 
 // `cp`, `tag`, `rm`, `rollback` and `verify`.

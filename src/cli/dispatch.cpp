@@ -47,6 +47,7 @@ Outcome<void> run_with_server(const Options& options, Context& context, Surround
   if (options.command == "ps") return list_instances(context, options);
   if (options.command == "scaling") return show_scaling(context, options);
   if (options.command == "show") return show_model(context, options);
+  if (options.command == "load") return load_model(context, options);
   if (options.command == "stop") return stop_model(context, options);
   if (is_catalog_command(options.command)) return catalog_command(context, options);
   if (options.command == "bench") return bench_model(context, options);

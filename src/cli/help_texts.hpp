@@ -30,6 +30,13 @@ inline constexpr const char* kRunFooter = R"(Examples:
   corral run corral-tiny --json "Hello" | jq .usage
 )";
 
+inline constexpr const char* kLoadFooter = R"(Examples:
+  corral load corral-tiny             ready when it returns
+  corral load corral-tiny --detach    go on at once
+
+Ctrl-C stops waiting; the load goes on in the server. A request loads a model as well.
+)";
+
 inline constexpr const char* kServeFooter = R"(Examples:
   corral serve
   corral serve --listen 127.0.0.1:0 --models ~/models

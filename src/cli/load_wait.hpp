@@ -10,9 +10,9 @@
 
 namespace corral::cli {
 
-// Loads the model `name`, and shows on standard error, a terminal, how far it is. `what` is it for
-// people: "llama (4.1 GiB)".
-Outcome<void> load_and_show(Context& context, std::string_view name, std::string_view what);
+// Makes sure that the model `name` exists and, when its engine is ours to start, that it is loaded.
+// A terminal on standard error shows meanwhile how far it is.
+Outcome<void> prepare_model(Context& context, const std::string& name);
 
 // "loading llama (4.1 GiB) ... (12 s of about 20)", of an operation's document.
 std::string render_load(std::string_view what, const boost::json::value& operation);

@@ -201,6 +201,10 @@ void add_others(CLI::App& app, Options& out) {
   CLI::App* show = app.add_subcommand("show", "Show one model in full");
   add_model(*show, out);
   show->add_flag("--plan", out.plan, "How it would be started on this machine, and why");
+  CLI::App* load = app.add_subcommand("load", "Load a model, and wait until it is ready");
+  add_model(*load, out);
+  load->add_flag("--detach", out.detach, "Begin, and do not wait for the end");
+  load->footer(kLoadFooter);
   add_model(*app.add_subcommand("stop", "Unload a model"), out);
   app.add_subcommand("version", "Print the version");
   CLI::App* completion = app.add_subcommand("completion", "Print a shell completion script");

@@ -3,6 +3,7 @@
 #include "base/text.hpp"
 #include "cli/chat.hpp"
 #include "cli/commands.hpp"
+#include "cli/load_wait.hpp"
 #include "cli/repl.hpp"
 
 namespace corral::cli {

@@ -155,6 +155,67 @@ TEST(Commands, PsShowStop) {
   EXPECT_EQ(stage.run({"stop", "corral-tiny", "--json"}), 0);
 }
 
+TEST(Commands, LoadWaitsUntilTheModelIsReady) {
+  Stage stage;
+  stage.server.replies["GET /admin/v1/models/m"] = {
+      {.body = R"({"name":"m","source":"file","state":"unloaded"})"},
+      {.body = R"({"name":"m","source":"file","state":"ready"})"}};
+  stage.server.on("POST /admin/v1/models/m/load?wait=0",
+                  {.status = 202, .body = R"({"id":"load-1","state":"running"})"});
+  stage.server.on("GET /admin/v1/operations/load-1/events",
+                  {.stream = {"event: end\ndata: {\"state\":\"succeeded\"}\n\n"}});
+  EXPECT_EQ(stage.run({"load", "m"}), 0);
+  EXPECT_EQ(stage.console.out_text, "m is ready\n");
+  EXPECT_EQ(stage.console.err_text, "");  // no terminal: no line that is drawn again and again
+
+  stage.console.out_text.clear();
+  EXPECT_EQ(stage.run({"load", "m", "--json"}), 0);
+  EXPECT_EQ(stage.console.out_text, "{\"name\":\"m\",\"source\":\"file\",\"state\":\"ready\"}\n");
+}
+
+TEST(Commands, LoadCanGoOnAlone) {
+  Stage stage;
+  stage.server.replies["POST /admin/v1/models/m/load?wait=0"] = {
+      {.status = 202, .body = R"({"id":"load-1","state":"running"})"},
+      {.status = 202, .body = R"({"id":"load-2","state":"running"})"},
+      {.body = R"({"name":"m","state":"ready"})"}};
+  EXPECT_EQ(stage.run({"load", "m", "--detach"}), 0);
+  EXPECT_EQ(stage.console.out_text, "m is loading; to watch it: corral operations watch load-1\n");
+  EXPECT_EQ(stage.run({"load", "m", "--detach", "--json"}), 0);
+  EXPECT_TRUE(stage.console.out_text.ends_with("{\"id\":\"load-2\",\"state\":\"running\"}\n"));
+  EXPECT_EQ(stage.run({"load", "m", "--detach"}), 0);
+  EXPECT_TRUE(stage.console.out_text.ends_with("\nm is ready\n"));
+}
+
+TEST(Commands, LoadSaysWhyNot) {
+  Stage stage;
+  stage.server.on("GET /admin/v1/models", {.body = R"({"models":[{"name":"model-1"}]})"});
+  EXPECT_EQ(stage.run({"load", "modle-1"}), 4);
+  EXPECT_TRUE(stage.console.err_text.ends_with("hint: did you mean model-1?\n"))
+      << stage.console.err_text;
+  EXPECT_EQ(stage.run({"load", "modle-1", "--detach"}), 4);
+
+  stage.server.on("GET /admin/v1/models/far", {.body = R"({"name":"far","source":"endpoint"})"});
+  stage.console.err_text.clear();
+  EXPECT_EQ(stage.run({"load", "far"}), 1);
+  EXPECT_EQ(stage.console.err_text,
+            "error: 'far' is at an endpoint that Corral does not run\n"
+            "hint: there is nothing to load; see where it is with: corral routes explain far\n");
+}
+
+TEST(Commands, ModelsAreKnownByTheirOtherNames) {
+  Stage stage;
+  stage.server.on("GET /admin/v1/models",
+                  {.body = R"({"models":[{"name":"long-name","aliases":["gpt-4o"]}]})"});
+  stage.server.on("GET /admin/v1/models/long-name",
+                  {.body = R"({"name":"long-name","source":"file","state":"ready"})"});
+  stage.server.on("POST /admin/v1/models/long-name/unload", {.body = R"({"state":"unloaded"})"});
+  EXPECT_EQ(stage.run({"load", "gpt-4o"}), 0);
+  EXPECT_EQ(stage.run({"stop", "gpt-4o"}), 0);
+  EXPECT_EQ(stage.console.out_text, "gpt-4o is ready\ngpt-4o is unloaded\n");
+  EXPECT_EQ(stage.run({"show", "gpt-4o"}), 0);
+}
+
 TEST(Commands, ExitCodes) {
   Stage stage;
   EXPECT_EQ(stage.run({"nonsense"}), 2);

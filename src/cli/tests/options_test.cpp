@@ -74,6 +74,7 @@ TEST(ParseOptions, EveryCommandHasItsName) {
                                         {"list", {"list", "--json"}},
                                         {"ps", {"--json", "ps"}},
                                         {"show", {"show", "m"}},
+                                        {"load", {"load", "m", "--detach"}},
                                         {"stop", {"stop", "m"}},
                                         {"version", {"--version"}},
                                         {"completion", {"completion", "fish"}},

@@ -160,11 +160,10 @@ TEST_F(RunTest, LoadsFirstAndSaysSo) {
   answers({"x"});
   stage.server.on("GET /admin/v1/models/big",
                   {.body = R"({"source":"file","state":"unloaded","size_bytes":1073741824})"});
-  stage.server.on("POST /admin/v1/models/big/load", {.body = kReady});
+  stage.server.on("POST /admin/v1/models/big/load?wait=0", {.body = kReady});
   EXPECT_EQ(stage.run({"run", "big", "hi", "--no-color"}), 0);
   EXPECT_EQ(stage.console.err_text, "");
   stage.console.err_terminal = true;
-  stage.server.on("POST /admin/v1/models/big/load?wait=0", {.body = kReady});
   EXPECT_EQ(stage.run({"run", "big", "hi", "--no-color"}), 0);
   EXPECT_TRUE(complained("loading big (1.0 GiB) ..."));
   stage.server.on("GET /admin/v1/models/bad", {.body = R"({"source":"file","state":"failed"})"});

@@ -100,6 +100,7 @@ class RedisAnswersTest : public testing::Test {
     options.url = std::move(url);
     options.pause_min = 5ms;
     options.pause_max = 20ms;
+    options.limits.patience = 10s;  // tests run beside each other
     answers_ = std::make_unique<RedisAnswers>(loops_.shards(), options, metrics_,
                                               telemetry::Logger(log_, "gateway"), clock_);
     answers_->start();
