@@ -35,8 +35,16 @@ Outcome<void> list_sources(Context& context, const Options& options) {
 }
 
 Outcome<void> show_info(Context& context, const Options& options) {
-  CORRAL_TRY(std::string body, context.api.source_info(options.model));
-  return show(context, options, body, &render_info);
+  auto body = context.api.source_info(options.model);
+  if (!body) {
+    // Perhaps one that is here was meant.
+    if (context.api.model(options.model)) {
+      body.error().hint =
+          fmt::format("a model of that name is here: corral show {}", options.model);
+    }
+    return std::unexpected(std::move(body.error()));
+  }
+  return show(context, options, *body, &render_info);
 }
 
 Outcome<void> recommend_models(Context& context, const Options& options) {

@@ -367,14 +367,21 @@ net::Task<Result<std::vector<RemoteInfo>>> Pulls::Impl::search(std::string words
     }
     all.insert(all.end(), found->begin(), found->end());
   }
-  if (all.empty() && failed) co_return std::unexpected(std::move(*failed));
+  if (all.empty() && failed) co_return unreachable_hint(std::move(*failed));
   co_return all;
 }
 
 net::Task<Result<RemoteModel>> Pulls::Impl::plan(std::string reference) {
   auto from = sources;
   CORRAL_CO_TRY(auto found, from->find(reference));
-  co_return co_await found.source->resolve(found.reference);
+  auto model = co_await found.source->resolve(found.reference);
+  if (!model) co_return unreachable_hint(found.source->explain(std::move(model).error()));
+  if (model->files.size() == 1 && !model->files.front().bytes) {
+    auto info = co_await found.source->info(found.reference);
+    if (!info) co_return unreachable_hint(found.source->explain(std::move(info).error()));
+    model->files.front().bytes = info->bytes;
+  }
+  co_return model;
 }
 
 // --- what others see -----------------------------------------------------------------------------

@@ -27,6 +27,9 @@ net::Task<Result<T>> on_shard(net::Shard& shard, net::TaskGroup& tasks,
   return flatten(net::run_on(shard, tasks, std::move(work)));
 }
 
+// A source that does not answer: where to look for the reason.
+Error unreachable_hint(Error error);
+
 // What somebody wants of a running pull.
 enum class Wish { none, pause, cancel, end };
 

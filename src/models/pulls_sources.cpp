@@ -38,6 +38,14 @@ net::Task<Result<std::vector<SourceView>>> Pulls::sources(Ask ask) {
   return on_shard(impl_->parts.shard, impl_->tasks, std::move(work));
 }
 
+Error unreachable_hint(Error error) {
+  const bool silent = error.code == ErrorCode::unavailable || error.code == ErrorCode::timeout;
+  if (silent && error.hint_text.empty()) {
+    error.hint_text = "corral sources shows which sources answer; their addresses are settings";
+  }
+  return error;
+}
+
 net::Task<Result<RemoteListing>> Pulls::Impl::listing(std::string source) {
   auto from = sources;
   CORRAL_CO_TRY(auto named, from->named(source));
@@ -48,7 +56,7 @@ net::Task<Result<RemoteInfo>> Pulls::Impl::info(std::string reference) {
   auto from = sources;
   CORRAL_CO_TRY(auto found, from->find(reference));
   auto info = co_await found.source->info(found.reference);
-  if (!info) co_return std::unexpected(found.source->explain(std::move(info).error()));
+  if (!info) co_return unreachable_hint(found.source->explain(std::move(info).error()));
   co_return info;
 }
 

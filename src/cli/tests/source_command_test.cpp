@@ -117,6 +117,19 @@ TEST(InfoCommand, ShowsWhatIsKnown) {
   EXPECT_TRUE(render_info("{}", Paint(false)).contains("not known"));
 }
 
+TEST(InfoCommand, SaysThatAModelIsHere) {
+  Stage stage;
+  stage.server.on("GET /admin/v1/sources/info?reference=tiny",
+                  {.status = 503, .body = R"({"detail":"h does not resolve"})"});
+  EXPECT_EQ(stage.run({"info", "tiny"}), 1);
+  EXPECT_EQ(stage.console.err_text, "error: h does not resolve\n");
+  stage.server.on("GET /admin/v1/models/tiny", {.body = R"({"name":"tiny"})"});
+  stage.console.err_text.clear();
+  EXPECT_EQ(stage.run({"info", "tiny"}), 1);
+  EXPECT_EQ(stage.console.err_text,
+            "error: h does not resolve\nhint: a model of that name is here: corral show tiny\n");
+}
+
 TEST(RecommendCommand, ShowsTheBestAndWhy) {
   Stage stage;
   stage.server.on("GET /admin/v1/models/recommendations?q=small%20coder&from=lab",

@@ -6,6 +6,7 @@
 
 #include "base/json.hpp"
 #include "base/text.hpp"
+#include "models/core/range_answer.hpp"
 #include "models/sources/json_fields.hpp"
 #include "models/sources/quantization.hpp"
 #include "net/http_server.hpp"
@@ -232,23 +233,59 @@ net::Task<Result<std::vector<RemoteInfo>>> HttpFolder::search(std::string words,
 
 class SingleFiles final : public Source {
  public:
+  explicit SingleFiles(Web& web) : web_(web) {}
   std::string label() const override { return "URL"; }
   net::Task<Result<std::vector<RemoteInfo>>> search(std::string, std::size_t) override {
     co_return std::vector<RemoteInfo>();
   }
-  net::Task<Result<RemoteInfo>> info(std::string reference) override {
-    RemoteInfo info;
-    info.quantization = quantization_of(reference);
-    info.reference = std::move(reference);
-    co_return info;
-  }
+  net::Task<Result<RemoteInfo>> info(std::string reference) override;
   net::Task<Result<RemoteModel>> resolve(std::string reference) override {
     co_return plan(reference);
   }
 
  private:
   static Result<RemoteModel> plan(const std::string& reference);
+  net::Task<Result<RangeVerdict>> look(const RemoteFile& file);
+
+  Web& web_;
 };
+
+// Asks for the first bytes alone. A GGUF file begins with its name.
+net::Task<Result<RangeVerdict>> SingleFiles::look(const RemoteFile& file) {
+  constexpr std::string_view kMagic = "GGUF";
+  constexpr ByteRange kFirst{0, kMagic.size()};
+  const std::string range = fmt::format("bytes=0-{}", kMagic.size() - 1);
+  CORRAL_CO_TRY(auto answer, co_await web_.get({.url = file.url, .headers = {{"range", range}}}));
+  const auto& headers = answer.response->headers();
+  const int status = answer.response->status();
+  auto verdict = judge({kFirst, {}, {}}, {status, headers.get("content-range"),
+                                          headers.get("content-length"), headers.get("etag")});
+  if (verdict.kind == RangeVerdict::Kind::refused) {
+    co_return status_error(status, headers, fmt::format("'{}'", file.name), file.url);
+  }
+  if (verdict.kind == RangeVerdict::Kind::wrong) {
+    co_return fail(ErrorCode::upstream, std::move(verdict.why));
+  }
+  std::string begin;
+  while (begin.size() < kMagic.size()) {
+    CORRAL_CO_TRY(auto part, co_await answer.response->read_some());
+    if (part.empty()) break;
+    begin.append(part.substr(0, kMagic.size() - begin.size()));
+  }
+  if (begin == kMagic) co_return verdict;
+  co_return fail(ErrorCode::invalid_argument, fmt::format("'{}' is not a GGUF file", file.name))
+      .hint("Corral runs models in the GGUF format");
+}
+
+net::Task<Result<RemoteInfo>> SingleFiles::info(std::string reference) {
+  CORRAL_CO_TRY(auto model, plan(reference));
+  CORRAL_CO_TRY(auto found, co_await look(model.files.front()));
+  RemoteInfo info;
+  info.quantization = quantization_of(reference);
+  info.bytes = found.total;
+  info.reference = std::move(reference);
+  co_return info;
+}
 
 Result<RemoteModel> SingleFiles::plan(const std::string& reference) {
   constexpr std::string_view kSum = "#sha256=";
@@ -284,6 +321,6 @@ std::unique_ptr<Source> http_folder(Web& web, FolderPlace place) {
   return std::make_unique<HttpFolder>(web, std::move(place));
 }
 
-std::unique_ptr<Source> single_files() { return std::make_unique<SingleFiles>(); }
+std::unique_ptr<Source> single_files(Web& web) { return std::make_unique<SingleFiles>(web); }
 
 }  // namespace corral::models

@@ -30,6 +30,6 @@ struct FolderPlace {
 std::unique_ptr<Source> http_folder(Web& web, FolderPlace place);
 
 // "https://host/path/model.gguf"; "#sha256=<hex>" at the end names its checksum.
-std::unique_ptr<Source> single_files();
+std::unique_ptr<Source> single_files(Web& web);
 
 }  // namespace corral::models

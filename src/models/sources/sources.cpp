@@ -50,7 +50,7 @@ Result<std::unique_ptr<Sources>> Sources::make(const config::SourcesSettings& se
   made->hub_base_ = without_slash(settings.hugging_face);
   made->hub_ = hugging_face(made->web_, made->hub_base_, settings.hugging_face_token.value);
   made->ollama_ = ollama_registry(made->web_, without_slash(settings.ollama), "");
-  made->files_ = single_files();
+  made->files_ = single_files(made->web_);
   for (const auto& text : settings.folders) {
     CORRAL_TRY(auto entry, parse_folder_entry(text));
     CORRAL_TRY(auto token, read_token(files, entry));

@@ -235,6 +235,48 @@ TEST_F(PullsTest, WhatIsNoModelIsRefused) {
   EXPECT_FALSE(pull("lab/tiny", "../x"));
 }
 
+TEST_F(PullsTest, AFileByItsAddressIsLookedAtBeforeItIsFetched) {
+  begin();
+  auto info = [&](std::string_view path) {
+    return loops_.run(loops_.shards().control(), pulls_->info(server_.url(path)));
+  };
+  auto plan = [&](std::string_view path) {
+    return loops_.run(loops_.shards().control(), pulls_->plan(server_.url(path)));
+  };
+  server_.put("/tiny-Q8_0.gguf", model());
+  server_.put("/text.gguf", "what is this?");
+  auto found = info("/tiny-Q8_0.gguf");
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ(found->bytes, model().size());
+  EXPECT_EQ(found->quantization, "Q8_0");
+  EXPECT_EQ(plan("/tiny-Q8_0.gguf")->files.front().bytes, model().size());
+  for (const auto& [path, code, text] :
+       {std::tuple("/none.gguf", ErrorCode::not_found, "does not have 'none.gguf'"),
+        std::tuple("/text.gguf", ErrorCode::invalid_argument, "is not a GGUF file"),
+        std::tuple("/page", ErrorCode::invalid_argument, "does not lead to a .gguf file")}) {
+    EXPECT_EQ(info(path).error().code, code) << path;
+    EXPECT_TRUE(plan(path).error().message.contains(text)) << plan(path).error().message;
+  }
+}
+
+TEST_F(PullsTest, ASourceThatIsSilentIsNamedWithAWayOut) {
+  sources_.hugging_face = sources_.ollama = "http://127.0.0.1:1";
+  sources_.folders.clear();
+  begin();
+  auto& control = loops_.shards().control();
+  for (const char* reference : {"llama3.2:3b", "hf:o/r"}) {
+    auto info = loops_.run(control, pulls_->info(reference));
+    ASSERT_FALSE(info);
+    EXPECT_TRUE(info.error().hint_text.contains("corral sources")) << info.error().message;
+    auto plan = loops_.run(control, pulls_->plan(reference));
+    ASSERT_FALSE(plan);
+    EXPECT_TRUE(plan.error().hint_text.contains("corral sources")) << plan.error().message;
+  }
+  auto search = loops_.run(control, pulls_->search("llama", 5));
+  ASSERT_FALSE(search);
+  EXPECT_TRUE(search.error().hint_text.contains("corral sources"));
+}
+
 TEST_F(PullsTest, SearchAndPlan) {
   begin();
   offer(model(), R"(, {"path": "LICENSE", "role": "license"})");
