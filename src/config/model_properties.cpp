@@ -16,6 +16,9 @@ const std::vector<Property<PoolSettings>>& pool_properties() {
   static const std::vector<Property<S>> table = {
       property("device", &S::device, text(), "The device whose memory is set aside."),
       property("memory", &S::memory, bytes(0, kMostMemory), "How much of it."),
+      property("work", &S::work, texts(),
+               "Kinds of work that it is for, whatever the model, as long as that names no pool "
+               "itself: `chat`, `embedding`; empty: only models that name it."),
   };
   return table;
 }

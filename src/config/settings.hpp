@@ -115,7 +115,8 @@ struct ModelsSettings {
 // Memory set aside for some models: they may use so much, and nobody else may use it.
 struct PoolSettings {
   std::string device = "cpu";
-  std::uint64_t memory = 0;  // bytes
+  std::uint64_t memory = 0;       // bytes
+  std::vector<std::string> work;  // "chat", "embedding": of all models that name no pool
 
   bool operator==(const PoolSettings&) const = default;
 };

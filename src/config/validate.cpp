@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <map>
 #include <set>
 
 #include "base/text.hpp"
@@ -81,6 +82,23 @@ void check_models(const ModelsSettings& models, Problems& problems) {
 
 void check_pools(const Settings& settings, Problems& problems) {
   const auto& pools = settings.scheduler.pools;
+  std::map<std::string, std::string> pool_for;  // by kind of work
+  for (const auto& [name, pool] : pools) {
+    const std::string path = fmt::format("scheduler.pools.{}.work", name);
+    for (const auto& kind : pool.work) {
+      if (kind != "chat" && kind != "embedding") {
+        problems.push_back(
+            {path, fmt::format("there is no kind of work {}; it is chat or embedding",
+                               quoted_for_message(kind))});
+        continue;
+      }
+      auto [first, fresh] = pool_for.emplace(kind, name);
+      if (!fresh && first->second != name) {
+        problems.push_back({path, fmt::format("the pool {} is for {} already",
+                                              quoted_for_message(first->second), kind)});
+      }
+    }
+  }
   for (const auto& [name, model] : settings.models.settings) {
     if (!model.pool.empty() && !pools.contains(model.pool)) {
       problems.push_back(

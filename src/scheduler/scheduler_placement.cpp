@@ -105,8 +105,7 @@ Result<std::vector<StartOption>> Scheduler::Impl::options_for(
     const models::ModelEntry& entry, engines::Purpose purpose,
     const models::EngineChoice& choice) const {
   CORRAL_TRY(auto plan, plan_for(entry, purpose, choice));
-  const auto* own = settings_of(entry.name);
-  const std::string pool = own == nullptr ? std::string() : own->pool;
+  const std::string pool = pool_of(*settings, entry.name, purpose);
   auto found = settings->scheduler.pools.find(pool);
   const bool pooled = found != settings->scheduler.pools.end();
   auto account_of = [&](const std::string& device) {

@@ -87,6 +87,16 @@ models::Machine machine_of(const config::Settings& settings, const sys::HostFact
   return out;
 }
 
+std::string pool_of(const config::Settings& settings, const std::string& model,
+                    engines::Purpose purpose) {
+  const auto own = settings.models.settings.find(model);
+  if (own != settings.models.settings.end() && !own->second.pool.empty()) return own->second.pool;
+  for (const auto& [name, pool] : settings.scheduler.pools) {
+    if (std::ranges::find(pool.work, engines::to_string(purpose)) != pool.work.end()) return name;
+  }
+  return {};
+}
+
 Result<models::StartPlan> start_plan(const config::Settings& settings,
                                      const models::ModelEntry& entry, engines::Purpose purpose,
                                      const models::Machine& machine,
@@ -101,8 +111,9 @@ Result<models::StartPlan> start_plan(const config::Settings& settings,
     wishes.projector = projector_memory(entry.projector->size);
     wishes.projector_file = entry.projector->path.string();
   }
+  const std::string pool = pool_of(settings, entry.name, purpose);
   return models::plan_start(entry.metadata ? *entry.metadata : unknown,
-                            seen_by(own.pool, settings.scheduler, machine), wishes);
+                            seen_by(pool, settings.scheduler, machine), wishes);
 }
 
 std::uint64_t projector_memory(std::uint64_t file_bytes) {

@@ -35,6 +35,11 @@ inline constexpr unsigned kCheckpoints = 2;
 models::Machine machine_of(const config::Settings& settings, const sys::HostFacts& host,
                            std::vector<models::Accelerator> accelerators);
 
+// The pool whose memory a model takes for such work: the one that it names, else the one that is
+// for all such work; empty: the common memory.
+std::string pool_of(const config::Settings& settings, const std::string& model,
+                    engines::Purpose purpose);
+
 // For one model: what it wishes by its own settings or the defaults, on what is left to its pool.
 // What `choice` says goes over that.
 Result<models::StartPlan> start_plan(const config::Settings& settings,

@@ -309,6 +309,19 @@ TEST(ConfigPools, AreNamedByModelsAndHold) {
   EXPECT_TRUE(validate(settings).empty());
 }
 
+TEST(ConfigPools, AreForOneKindOfWorkEach) {
+  Settings settings;
+  auto& pools = settings.scheduler.pools;
+  pools["a"].work = {"chat", "embedding"};
+  EXPECT_TRUE(validate(settings).empty());
+  pools["b"].work = {"embedding", "painting"};
+  auto problems = validate(settings);
+  ASSERT_EQ(problems.size(), 2u);
+  for (const auto& problem : problems) EXPECT_EQ(problem.path, "scheduler.pools.b.work");
+  EXPECT_NE(problems[0].message.find("is for embedding already"), std::string::npos);
+  EXPECT_NE(problems[1].message.find("chat or embedding"), std::string::npos);
+}
+
 TEST(ConfigExample, LinesFitAScreen) {
   for (auto line : split(example(), '\n')) EXPECT_LE(line.size(), 100u) << line;
 }

@@ -249,6 +249,21 @@ TEST(SchedulerRoom, APoolIsForItsModels) {
   EXPECT_TRUE(world.instance("a"));
 }
 
+TEST(SchedulerRoom, APoolIsForItsKindOfWork) {
+  TightWorld world;
+  world.settings.scheduler.memory = 1400 * kMiB;
+  world.settings.scheduler.pools["vectors"] = {"cpu", 700 * kMiB, {"embedding"}};
+  world.put_model("c");
+  world.settings.models.settings["c"].memory = 600 * kMiB;
+  world.start();
+  ASSERT_TRUE(world.ensure("a"));
+  ASSERT_TRUE(world.ensure("b", inference::Operation::embedding));  // not in the way of a
+  EXPECT_TRUE(world.instance("a"));
+  ASSERT_TRUE(world.ensure("c"));  // takes the place of a, and none of the pool
+  EXPECT_FALSE(world.instance("a"));
+  EXPECT_EQ(world.instances().size(), 2u);
+}
+
 TEST(SchedulerRoom, NoMoreThanSoManyModels) {
   TightWorld world;
   world.settings.scheduler.memory = 4000 * kMiB;

@@ -111,6 +111,19 @@ TEST(StartPlan, APoolsMemoryIsForItsModelsAlone) {
   EXPECT_LE(planned(settings, machine).host_bytes, 700 * kMiB);
 }
 
+TEST(StartPlan, APoolMayBeForAKindOfWork) {
+  config::Settings settings;
+  settings.scheduler.pools["vectors"] = {"CUDA0", 2 * kGiB, {"embedding"}};
+  settings.scheduler.pools["named"] = {"cpu", kGiB, {}};
+  EXPECT_EQ(pool_of(settings, "m", engines::Purpose::embedding), "vectors");
+  EXPECT_EQ(pool_of(settings, "m", engines::Purpose::chat), "");
+  const auto machine = machine_of(settings, host(8 * kGiB), {{"CUDA0", "", 2 * kGiB}});
+  EXPECT_EQ(planned(settings, machine, engines::Purpose::embedding).device, "CUDA0");
+  EXPECT_EQ(planned(settings, machine).device, "cpu");  // the accelerator is kept for the others
+  settings.models.settings["m"].pool = "named";         // what a model says itself goes before
+  EXPECT_EQ(pool_of(settings, "m", engines::Purpose::embedding), "named");
+}
+
 TEST(StartPlan, EmbeddingsAreOneStep) {
   EXPECT_EQ(planned({}, machine_of({}, host(), {}), engines::Purpose::embedding).batch, 4096u);
 }
