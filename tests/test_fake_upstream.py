@@ -308,6 +308,8 @@ def test_counts(upstream):
     with raw(upstream) as one:
         for _ in range(3):
             one.exchange(asked())
+    # An answer is counted once it is sent, which its reader may learn a moment earlier.
+    wait_until(lambda: upstream.stats()["answered"] == 8, 5, "all answers to be counted")
     got = upstream.stats()
     assert set(got) == set(faults.STATS)
     assert (got["connections"], got["requests"], got["answered"], got["cancelled"]) == (6, 8, 8, 0)

@@ -34,6 +34,7 @@ std::string rate_text(const json::value& operation) {
 }
 
 std::string remaining_text(const json::value& operation) {
+  if (is_over(text_of(operation, "state"))) return {};
   auto left = count_of(operation, "remaining_seconds");
   return left ? format_duration(std::chrono::seconds(*left)) + " left" : std::string();
 }
@@ -112,10 +113,13 @@ Outcome<void> judge(Context& context, const Options& options, const json::value&
   std::string_view state = text_of(last, "state");
   if (state == "failed" || state == "cancelled") {
     std::string_view error = text_of(last, "error");
-    auto hint = error.empty() || state == "cancelled"
-                    ? std::string()
-                    : fmt::format("what can be resumed was kept: corral operations resume {}",
-                                  safe_line(text_of(last, "id")));
+    std::string hint;
+    if (!error.empty() && state == "failed") {
+      const bool some = count_of(last, "bytes_done").value_or(0) > 0;
+      hint = fmt::format("{}: corral operations resume {}",
+                         some ? "what can be resumed was kept" : "to try it again later",
+                         safe_line(text_of(last, "id")));
+    }
     return failure(ExitCode::failed,
                    error.empty() ? fmt::format("the pull was {}", state) : std::string(error),
                    hint);

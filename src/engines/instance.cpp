@@ -154,7 +154,7 @@ void Instance::Impl::perform_one(const Action& action) {
       if (listener.down) listener.down(told("stopped serving", *action.reason));
       break;
     case ActionKind::tell_failed: {
-      Error error = told("could not be served", *action.reason);
+      Error error = told("could not be started", *action.reason);
       log.error(error.describe(), {{"model", spec.name}});
       if (listener.failed) listener.failed(error);
       break;

@@ -167,7 +167,6 @@ void DeployedModel::make_instance(const engines::InstanceSpec& spec) {
   listener.failed = [this](const Error& why) {
     Error error = why;
     error.code = ErrorCode::unavailable;
-    error.message = fmt::format("the model '{}' could not be started: {}", model_, why.message);
     perform(core_.instance_failed(error, SteadyClock::now()));
     reports_.failed(error);
   };

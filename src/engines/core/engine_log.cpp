@@ -16,6 +16,8 @@ struct Symptom {
   std::string_view hint;
 };
 
+constexpr std::string_view kLoadFailed = "failed to load model";
+
 // The causes come before their consequences: an engine that cannot open its model also reports that
 // it failed to load it.
 constexpr std::array kSymptoms{
@@ -38,8 +40,7 @@ constexpr std::array kSymptoms{
             "lower the context or the number of slots, or stop other models"},
     Symptom{"failed to create_context", Fault::crash, "it could not set up its context",
             "lower the context or the number of slots, or stop other models"},
-    Symptom{"failed to load model", Fault::permanent, "it could not load the model",
-            "its log lines say why"},
+    Symptom{kLoadFailed, Fault::permanent, "it could not load the model", "its log lines say why"},
 };
 
 // What an engine says before it ends itself.
@@ -60,6 +61,21 @@ std::string_view hint_for_signal(int number) {
       return "somebody killed it, or the system ran out of memory: see the kernel's log";
     default: return "its log lines may say more";
   }
+}
+
+// What the engine itself gives as the reason; empty when it gives none, or one that names a file.
+std::string load_reason(const LogTail& tail) {
+  constexpr std::string_view kBefore = "error loading model";
+  constexpr std::size_t kLongest = 200;
+  for (const std::string& line : tail.lines()) {
+    const auto at = line.rfind(kBefore);
+    if (at == std::string::npos) continue;
+    const auto colon = line.find(": ", at + kBefore.size());
+    if (colon == std::string::npos) continue;
+    const std::string_view rest = trim(std::string_view(line).substr(colon + 2));
+    if (!rest.empty() && rest.size() <= kLongest && !rest.contains('/')) return std::string(rest);
+  }
+  return {};
 }
 
 }  // namespace
@@ -139,9 +155,16 @@ Diagnosis diagnose(const Ending& ending, const LogTail& tail) {
   for (const Symptom& symptom : known) {
     auto shows = [&](const std::string& line) { return line.contains(symptom.sign); };
     if (std::ranges::none_of(tail.lines(), shows)) continue;
-    Error reason = fail(ErrorCode::unavailable, message + ": " + std::string(symptom.meaning))
-                       .hint(std::string(symptom.hint))
-                       .because(tail.text());
+    message.append(": ").append(symptom.meaning);
+    std::string hint(symptom.hint);
+    if (symptom.sign == kLoadFailed) {
+      if (auto why = load_reason(tail); !why.empty()) {
+        message.append(": ").append(why);
+        hint = "the file is damaged, or made for another version of the engine";
+      }
+    }
+    Error reason =
+        fail(ErrorCode::unavailable, std::move(message)).hint(std::move(hint)).because(tail.text());
     return {std::move(reason), symptom.fault};
   }
   std::string_view hint =

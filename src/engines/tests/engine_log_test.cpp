@@ -132,6 +132,18 @@ TEST(Diagnosis, KnownEndings) {
                 Fault::crash,
                 "memory"},
            Case{{"failed to load model"}, Fault::permanent, "could not load the model"},
+           Case{{"load: error loading model: error loading model hyperparameters: key not found: "
+                 "a.b",
+                 "failed to load model, '/m'"},
+                Fault::permanent,
+                "could not load the model: key not found: a.b"},
+           Case{{"load: error loading model: no tensor 'x'", "failed to load model"},
+                Fault::permanent,
+                "could not load the model: no tensor 'x'"},
+           Case{{"load: error loading model: cannot read /m", "error loading model",
+                 "failed to load model"},
+                Fault::permanent,
+                "could not load the model"},
            Case{{"something else"}, Fault::crash, "exit code 1"},
            Case{{}, Fault::crash, "exit code 1"},
        }) {
