@@ -156,6 +156,8 @@ class Relay:
                         if said > self.kill_after:
                             self.server.kill()
                             self.cut.set()
+                            # The other thread reads from it: closing alone would not end it.
+                            client.shutdown(socket.SHUT_RDWR)
                             return
                     client.sendall(line)
 
