@@ -36,7 +36,7 @@ CONCURRENT = ("net", "engines", "gateway", "scheduler", "store", "telemetry")
 BLACK_BOX_WORKERS = 3
 UNIT_WORKERS = 4
 SHARDS = {"scheduler": 3, "models": 3, "gateway": 2, "net": 2}  # the longest programs, run in parts
-FUZZ_SECONDS = 12
+FUZZ_SECONDS = 8
 
 
 def cxx_files():
