@@ -22,11 +22,6 @@ Tone tone_of(std::string_view state) {
   return Tone::busy;
 }
 
-std::string bytes_text(const json::value& from, std::string_view name) {
-  auto bytes = count_of(from, name);
-  return bytes ? format_bytes(*bytes) : std::string();
-}
-
 // A server may send a number of parameters or a name such as "7B".
 std::string parameter_count_text(const json::value& from) {
   if (auto count = count_of(from, "parameters")) return count_text(*count);

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/json.hpp"
+#include "base/text.hpp"
 
 namespace corral::cli {
 
@@ -57,6 +58,11 @@ inline boost::json::value parse_or_null(std::string_view body) {
 inline std::string number_text(const boost::json::value& from, std::string_view name) {
   auto count = count_of(from, name);
   return count ? fmt::format("{}", *count) : std::string();
+}
+
+inline std::string bytes_text(const boost::json::value& from, std::string_view name) {
+  auto bytes = count_of(from, name);
+  return bytes ? format_bytes(*bytes) : std::string();
 }
 
 inline bool is_true(const boost::json::value& from, std::string_view name) {

@@ -14,7 +14,7 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr int kBarWidth = 24;
+constexpr int kProgressWidth = 24;
 constexpr std::chrono::seconds kPlainEvery{5};
 
 bool is_over(std::string_view state) {
@@ -22,9 +22,9 @@ bool is_over(std::string_view state) {
 }
 
 std::string bar(double share) {
-  int filled = static_cast<int>(std::lround(std::clamp(share, 0.0, 1.0) * kBarWidth));
+  int filled = static_cast<int>(std::lround(std::clamp(share, 0.0, 1.0) * kProgressWidth));
   std::string text;
-  for (int i = 0; i < kBarWidth; ++i) text += i < filled ? "█" : "░";
+  for (int i = 0; i < kProgressWidth; ++i) text += i < filled ? "█" : "░";
   return text;
 }
 
@@ -52,7 +52,7 @@ double share_of(const json::value& operation) {
   return total == 0 ? 0 : static_cast<double>(done) / static_cast<double>(total);
 }
 
-Tone tone_of(std::string_view state) {
+Tone tone_of_operation(std::string_view state) {
   if (state == "succeeded") return Tone::good;
   if (state == "failed") return Tone::bad;
   if (state == "cancelled" || state == "paused") return Tone::dim;
@@ -60,9 +60,9 @@ Tone tone_of(std::string_view state) {
 }
 
 // Follows the events of one operation and shows them as they come.
-class Watch {
+class OperationWatch {
  public:
-  explicit Watch(Context& context) : context_(context) {}
+  explicit OperationWatch(Context& context) : context_(context) {}
 
   bool take(std::string_view bytes) {
     parser_.feed(bytes);
@@ -93,7 +93,7 @@ class Watch {
   std::optional<sys::Steady> said_at_;
 };
 
-void Watch::show() {
+void OperationWatch::show() {
   if (context_.console.err_is_terminal()) {
     context_.console.err(std::string(kToLineStart) + render_progress(last_));
     drawn_ = true;
@@ -171,7 +171,7 @@ Outcome<void> show_fetch_plan(Context& context, const Options& options) {
 
 Outcome<json::value> follow_operation(Context& context, const std::string& id,
                                       std::string_view what) {
-  Watch watch(context);
+  OperationWatch watch(context);
   auto done = context.api.watch_operation(id, [&](std::string_view b) { return watch.take(b); });
   watch.end_line();
   if (!done) {
@@ -236,7 +236,7 @@ std::string render_operations(std::string_view body, sys::Wall now, const Paint&
     table.add({{std::string(text_of(operation, "id"))},
                {std::string(text_of(operation, "kind"))},
                {std::string(text_of(operation, "target"))},
-               {std::string(state), tone_of(state)},
+               {std::string(state), tone_of_operation(state)},
                {amount_text(operation)},
                {rate_text(operation)},
                {remaining_text(operation)},

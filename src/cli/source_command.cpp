@@ -14,11 +14,6 @@ namespace json = boost::json;
 
 namespace {
 
-std::string bytes_text(const json::value& from, std::string_view name) {
-  auto bytes = count_of(from, name);
-  return bytes ? format_bytes(*bytes) : std::string();
-}
-
 Outcome<void> show(Context& context, const Options& options, const std::string& body,
                    std::string (*render)(std::string_view, const Paint&)) {
   if (options.json) {

@@ -21,7 +21,7 @@ bool is_endpoint_name(std::string_view name) {
 }
 
 // Empty when nothing is wrong.
-std::string name_problem(std::string_view name) {
+std::string endpoint_name_problem(std::string_view name) {
   if (name.empty()) return "is missing";
   if (!is_endpoint_name(name)) {
     return fmt::format("{} is not a name of letters, digits and ._- (at most 64)",
@@ -77,7 +77,7 @@ ServedModel served_model(std::string_view entry) {
 }
 
 void check_endpoint(const EndpointSettings& endpoint, const std::string& path, Problems& problems) {
-  if (auto problem = name_problem(endpoint.name); !problem.empty()) {
+  if (auto problem = endpoint_name_problem(endpoint.name); !problem.empty()) {
     problems.push_back({joined(path, "name"), problem});
   }
   if (endpoint.binding.empty()) {

@@ -9,6 +9,7 @@
 #include "base/text.hpp"
 #include "models/catalog_change.hpp"
 #include "models/gguf_json.hpp"
+#include "models/model_list.hpp"
 #include "models/sha256.hpp"
 #include "store/value.hpp"
 
@@ -21,7 +22,6 @@ using store::Value;
 
 namespace {
 
-constexpr std::string_view kLatest = ":latest";
 constexpr int kMostVersions = 1000;
 
 Error invalid(std::string message, std::string field) {

@@ -10,8 +10,6 @@
 namespace corral::models {
 namespace {
 
-constexpr std::string_view kLatest = ":latest";
-
 bool same(const ModelEntry& a, const ModelEntry& b) {
   return a.files == b.files && a.projector == b.projector && a.state == b.state;
 }

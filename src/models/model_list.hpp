@@ -21,6 +21,9 @@
 
 namespace corral::models {
 
+// A name without a tag means the one with this; "llama3" and "llama3:latest" are one model.
+inline constexpr std::string_view kLatest = ":latest";
+
 // Tells whether a file is still the one that was read.
 struct FileIdentity {
   sys::Path path;

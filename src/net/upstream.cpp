@@ -7,7 +7,7 @@ namespace corral::net {
 namespace asio = boost::asio;
 namespace {
 
-constexpr unsigned kReadsInTurn = 32;
+constexpr unsigned kUpstreamReadsInTurn = 32;
 
 ParseLimits answer_limits() {
   ParseLimits limits;
@@ -230,7 +230,7 @@ Task<Result<std::string_view>> UpstreamConnection::read_some() {
       block_.release();
     } else {
       // A fast server and a fast client could keep this coroutine going for ever.
-      if (++reads_ % kReadsInTurn == 0) co_await yield_turn();
+      if (++reads_ % kUpstreamReadsInTurn == 0) co_await yield_turn();
       result = receive();
     }
     if (result.status == IoStatus::ok) {

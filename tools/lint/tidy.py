@@ -28,7 +28,7 @@ import subprocess
 import sys
 import time
 
-MOST_JOINED = 16  # files in one text
+MOST_JOINED = 32  # files in one text
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)
 
 

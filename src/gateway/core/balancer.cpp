@@ -13,7 +13,6 @@ constexpr std::size_t kWindow = 128;        // looked at by least_busy
 constexpr std::size_t kLoadSample = 128;    // looked at for the average load
 constexpr std::size_t kSamples = 8;         // drawn by peak_ewma before it walks
 constexpr std::size_t kWalkForSecond = 64;  // and how far it walks for somebody to compare with
-constexpr double kLeastShare = 1.0 / 64;
 constexpr double kRounding = 1e-9;
 // A target never heard of is tried at once, but not by a second request before the first answered.
 constexpr double kUnknownCost = 1e15;

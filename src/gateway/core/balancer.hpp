@@ -34,9 +34,6 @@
 
 namespace corral::gateway {
 
-/** The part of its turns that a target has at least, however little is asked of it. */
-inline constexpr double kLeastShare = 1.0 / 64;
-
 enum class Policy : std::uint8_t { weighted, round_robin, least_busy, peak_ewma, sticky, prefix };
 
 std::string_view to_string(Policy policy);

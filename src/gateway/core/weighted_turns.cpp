@@ -6,7 +6,6 @@ namespace corral::gateway {
 namespace {
 
 constexpr std::uint64_t kStrideOfOne = 1ull << 40;
-constexpr double kLeastShare = 1.0 / 64;
 constexpr std::size_t kLookedAtAside = 4;  // of those put aside, in each decision
 
 }  // namespace

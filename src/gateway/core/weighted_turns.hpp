@@ -15,12 +15,15 @@
 
 namespace corral::gateway {
 
+/** The part of its turns that a target has at least, however little is asked of it. */
+inline constexpr double kLeastShare = 1.0 / 64;
+
 class WeightedTurns {
  public:
   WeightedTurns() = default;
   explicit WeightedTurns(std::span<const std::uint32_t> weights);  // weight 0 has no turns
 
-  // `usable(index)`; `share(index)`, 0..1, stretches the way to the member's next turn.
+  // `usable(index)`; `share(index)`, kLeastShare to 1, stretches the way to the member's next turn.
   std::optional<std::size_t> next(const std::function<bool(std::size_t)>& usable,
                                   const std::function<double(std::size_t)>& share);
 

@@ -22,7 +22,7 @@ constexpr double kAcceleratorBandwidth = 500e9;
 // As fast as most people read; faster is worth little more.
 constexpr double kPleasantRate = 12;
 
-double bits_of(const Candidate& candidate) {
+double bits_of_candidate(const Candidate& candidate) {
   const auto known = find_quantization(candidate.quantization);
   return known ? known->bits : 4.9;
 }
@@ -34,7 +34,7 @@ double quality_of(const Candidate& candidate) {
 
 double parameters_of(const Candidate& candidate) {
   if (candidate.parameters != 0) return static_cast<double>(candidate.parameters);
-  return static_cast<double>(candidate.bytes) * 8 / bits_of(candidate);
+  return static_cast<double>(candidate.bytes) * 8 / bits_of_candidate(candidate);
 }
 
 // A model of the usual shape, where nothing but its size is known: today's models of 1 to 70

@@ -49,9 +49,9 @@ bool looks_same(const RemoteModel& there, const HereModel& here) {
   return true;
 }
 
-class Planner {
+class SyncPlanner {
  public:
-  Planner(const std::vector<HereModel>& here, const SyncWish& wish) : here_(here), wish_(wish) {
+  SyncPlanner(const std::vector<HereModel>& here, const SyncWish& wish) : here_(here), wish_(wish) {
     for (const auto& model : here_) {
       if (is_sound(model)) by_content_.emplace(content_of(model.files), &model);
       for (const auto& file : model.files) {
@@ -130,7 +130,7 @@ std::string_view to_string(SyncState state) {
 
 SyncPlan plan_sync(const std::vector<RemoteModel>& there, const std::vector<HereModel>& here,
                    const SyncWish& wish, const std::vector<std::string>& refused) {
-  Planner planner(here, wish);
+  SyncPlanner planner(here, wish);
   SyncPlan plan;
   std::set<std::string> names;
   std::set<std::string> counted;

@@ -14,7 +14,7 @@
 namespace corral::models {
 namespace {
 
-constexpr std::string_view kEnding = ".gguf";
+constexpr std::string_view kFileEnding = ".gguf";
 constexpr std::string_view kDefault = "Q4_K_M";
 
 std::string upper(std::string_view text) {
@@ -25,11 +25,11 @@ std::string upper(std::string_view text) {
   return out;
 }
 
-bool is_gguf(std::string_view path) { return to_lower(path).ends_with(kEnding); }
+bool is_gguf_path(std::string_view path) { return to_lower(path).ends_with(kFileEnding); }
 
-std::string without_ending(std::string_view file_name) {
+std::string stem_of_path(std::string_view file_name) {
   if (auto part = parse_split_name(file_name)) return part->stem;
-  if (is_gguf(file_name)) file_name.remove_suffix(kEnding.size());
+  if (is_gguf_path(file_name)) file_name.remove_suffix(kFileEnding.size());
   return std::string(file_name);
 }
 
@@ -49,7 +49,7 @@ bool is_quantization(std::string_view word) {
 }  // namespace
 
 std::string quantization_of(std::string_view file_name) {
-  std::string stem = upper(without_ending(file_part(file_name)));
+  std::string stem = upper(stem_of_path(file_part(file_name)));
   // The last word that is one: a model's name may hold "Q" words of its own before it.
   std::string found;
   std::string_view before;
@@ -143,7 +143,7 @@ RepositoryFiles group_files(std::span<const std::string> paths) {
   RepositoryFiles found;
   std::map<std::string, std::map<unsigned, std::size_t>> splits;
   for (std::size_t i = 0; i < paths.size(); ++i) {
-    if (!is_gguf(paths[i])) continue;
+    if (!is_gguf_path(paths[i])) continue;
     auto name = file_part(paths[i]);
     if (to_lower(name).contains("mmproj")) {
       found.projectors.push_back(i);
@@ -167,7 +167,7 @@ Result<FileGroup> choose_group(const RepositoryFiles& files, std::span<const std
             "GGUF");
   }
   std::vector<const FileGroup*> fitting;
-  if (is_gguf(wanted)) {
+  if (is_gguf_path(wanted)) {
     for (const auto& group : files.models) {
       bool has = std::ranges::any_of(group.files, [&](auto i) { return paths[i] == wanted; });
       if (has) fitting.push_back(&group);
