@@ -53,6 +53,17 @@ def test_the_queue_says_position_and_wait(bed):
     assert order_of(one.fakes[0]) == ["0", "1", "2"]
 
 
+def learned(one, requests):
+    """What is known of the work at endpoint a: an answer counts once it is over, which its reader may
+    know a moment earlier."""
+
+    def work():
+        seen = one.endpoint("a")["models"][0]["work"]
+        return seen and seen[0]["requests"] == requests and seen
+
+    return wait_until(work, 5, f"{requests} answers to be learned from")
+
+
 def test_the_wait_is_told_by_what_such_work_took(bed):
     one = bed(count=1, endpoint=ONE, tokens=10, gap=0.3)  # about 3 s each
     with ThreadPoolExecutor(2) as pool:
@@ -67,7 +78,7 @@ def test_the_wait_is_told_by_what_such_work_took(bed):
     assert told, lines
     assert 0.5 < float(told[0].split()[-2]) < 10, told  # under 3 s on a machine that is not busy
     assert int(answer.headers["x-corral-queue-estimate-ms"]) > 500
-    work = one.endpoint("a")["models"][0]["work"]
+    work = learned(one, requests=3)
     assert [(each["operation"], each["stream"], each["requests"]) for each in work] == [("chat", True, 3)]
     assert work[0]["usual_ms"] > 2000
     shown = one.server.cli("routes", "explain", ROUTE).stdout
@@ -77,8 +88,7 @@ def test_the_wait_is_told_by_what_such_work_took(bed):
 def test_what_was_learned_is_there_after_a_restart(bed):
     one = bed(count=1, endpoint=ONE, tokens=10, gap=0.2)  # about 2 s
     assert one.stream()[1]
-    before = one.endpoint("a")["models"][0]["work"]
-    assert before[0]["requests"] == 1
+    before = learned(one, requests=1)
     server = one.server
     server.stop()
     server.urls.clear()

@@ -140,9 +140,12 @@ net::Task<Result<Placement>> Flight::wait_in_queue(bool anything_alive) {
   wanted.deadline = std::min(deadline_, now + limit);
   wanted.updates = caller_.on_wait != nullptr;
   wanted.take = [this](Time at) { return take(at); };
-  auto turn = room_.join(route_->state, std::move(wanted));
+  // From when it has joined until its turn has come, `take` may lead it to a new route, on whatever
+  // thread gives a place back.
+  const auto state = route_->state;
+  auto turn = room_.join(state, std::move(wanted));
   if (!turn) co_return std::unexpected(nothing_available(now));
-  route_->state->counters.queued.fetch_add(1, std::memory_order_relaxed);
+  state->counters.queued.fetch_add(1, std::memory_order_relaxed);
   if (queued_at_ == 0) queued_at_ = turn->position();
   for (;;) {
     auto signal = co_await turn->wait();
