@@ -12,6 +12,7 @@ import httpx
 
 from harness.corral import MODEL, MODELS, binary, engine, wait_until
 from harness.fake_upstream import FakeUpstream
+from harness.small_gguf import small_gguf
 
 CHAT = "/v1/chat/completions"
 SLOW = """#!/bin/sh
@@ -127,6 +128,32 @@ def test_run_and_verify_show_how_far_they_are_on_a_terminal(fresh, tmp_path):
     assert "100 %" in said and "is as it was taken in" in said
     operation = server.get("/admin/v1/operations").json()["operations"][0]
     assert operation["kind"] == "verify" and operation["bytes_done"] == operation["bytes_total"] > 0
+
+
+def test_load_waits_for_the_model_or_lets_it_come(fresh, tmp_path):
+    server = fresh(env=with_engine(slow_engine(tmp_path, 2))).start()
+    begun = server.cli("load", MODEL, "--detach").stdout
+    assert f"{MODEL} is loading" in begun and "corral operations watch load-1" in begun
+    assert server.get(f"/admin/v1/models/{MODEL}").json()["state"] == "loading"
+    done = server.cli("load", MODEL)
+    assert done.returncode == 0 and done.stdout == f"{MODEL} is ready\n" and done.stderr == ""
+    assert server.cli("stop", MODEL).stdout == f"{MODEL} is unloaded\n"
+    code, said = on_terminal(server, "load", MODEL, "--no-color")
+    assert code == 0 and f"{MODEL} is ready" in said, said
+    assert re.search(rf"loading {MODEL} \([^)]*\) \.\.\. \(\d+ s of about \d+\)", said), said
+    missing = server.cli("load", MODEL + "x")
+    assert missing.returncode == 4 and MODEL in missing.stderr
+
+
+def test_why_an_engine_refuses_a_model_is_said(fresh, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "hollow.gguf").write_bytes(small_gguf(1 << 20))
+    server = fresh(models=tmp_path / "models").start()
+    refused = server.cli("load", "hollow")
+    assert refused.returncode == 1
+    assert "could not load the model: key not found" in refused.stderr, refused.stderr
+    assert str(tmp_path) not in refused.stderr
+    assert "key not found" in server.cli("show", "hollow").stdout
 
 
 def test_a_check_under_way_can_be_cancelled(fresh, tmp_path):

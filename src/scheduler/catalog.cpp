@@ -115,6 +115,10 @@ ModelStatus describe_model(const models::ModelEntry& entry) {
   return status;
 }
 
+inference::Operation main_operation(const ModelStatus& model) {
+  return model.embeds ? inference::Operation::embedding : inference::Operation::chat;
+}
+
 std::vector<std::string_view> capabilities_of(const ModelStatus& model) {
   std::vector<std::string_view> names;
   if (model.chats) names.emplace_back("chat");

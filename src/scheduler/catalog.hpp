@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "gateway/endpoint_source.hpp"
+#include "inference/request.hpp"
 #include "models/model_list.hpp"
 
 namespace corral::scheduler {
@@ -47,6 +48,9 @@ struct ModelStatus {
   std::int64_t version = 0;  // in the catalog; 0: of the models folder
   std::string origin;        // of those in the catalog: where it came from
 };
+
+// What to load it for when nobody says.
+inference::Operation main_operation(const ModelStatus& model);
 
 // The endpoints of one (model, purpose): one for each of its instances that serves.
 class TargetSet {

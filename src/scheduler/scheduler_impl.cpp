@@ -95,11 +95,12 @@ void Scheduler::Impl::plan_anew(DeployedModel& model, const models::ModelEntry& 
 void Scheduler::Impl::preload() {
   for (const auto& [name, wanted] : settings->models.settings) {
     if (!wanted.preload) continue;
-    if (current->find(name) == nullptr) {
+    const ModelStatus* status = current->find(name);
+    if (status == nullptr) {
       parts.log.warn("a model to preload is not there", {{"model", name}});
       continue;
     }
-    want(name, inference::Operation::chat, ModelWaiter::create(), ++last_ticket);
+    want(name, main_operation(*status), ModelWaiter::create(), ++last_ticket);
   }
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "scheduler/scheduler_impl.hpp"
+#include "scheduler/tuned_start.hpp"
 #include "sys/host.hpp"
 
 namespace corral::scheduler {
@@ -59,9 +60,7 @@ Result<Warmed> Scheduler::Impl::warm(const std::string& name) {
   if (entry == nullptr || !entry->usable()) {
     return fail(ErrorCode::unavailable, "the model cannot be used here").field("model");
   }
-  bool pools = entry->metadata && !entry->metadata->pooling.empty();
-  CORRAL_TRY(auto* model,
-             deployment(*entry, pools ? engines::Purpose::embedding : engines::Purpose::chat));
+  CORRAL_TRY(auto* model, deployment(*entry, main_purpose(*entry)));
   if (placement.state(model->unit()) != UnitState::out) return Warmed::loaded;
   if (auto refusal = model->state().refusal(parts.clock.now())) return std::unexpected(*refusal);
   const auto running = static_cast<unsigned>(std::ranges::count_if(deployed, [&](const auto& each) {

@@ -205,8 +205,12 @@ net::Task<void> AdminSurface::reply_with_model(Call& call, const std::string& na
 net::Task<void> AdminSurface::model(Call& call) { co_await reply_with_model(call, call.parameter); }
 
 net::Task<void> AdminSurface::load(Call& call) {
-  Operations::TrackedWork work = [this, model = ModelName(call.parameter)](auto handle) {
-    return load_model(model, std::move(handle));
+  auto for_what = inference::Operation::chat;
+  if (const auto* status = scheduler_.catalog()->find(call.parameter)) {
+    for_what = scheduler::main_operation(*status);
+  }
+  Operations::TrackedWork work = [this, for_what, model = ModelName(call.parameter)](auto handle) {
+    return load_model(model, for_what, std::move(handle));
   };
   // "?wait=0": only begin it.
   bool wait = net::query_value(call.request().query, "wait") != "0";
@@ -228,13 +232,12 @@ net::Task<void> AdminSurface::load(Call& call) {
   (void)co_await call.exchange.reply(std::move(reply));
 }
 
-net::Task<Result<void>> AdminSurface::load_model(ModelName model,
+net::Task<Result<void>> AdminSurface::load_model(ModelName model, inference::Operation for_what,
                                                  std::shared_ptr<OperationHandle> handle) {
   gateway::OnWait on_wait = [handle](const gateway::QueuePlace& place) {
     return note_load(handle, place);
   };
-  CORRAL_CO_CHECK(
-      co_await scheduler_.ensure(std::move(model), inference::Operation::chat, std::move(on_wait)));
+  CORRAL_CO_CHECK(co_await scheduler_.ensure(std::move(model), for_what, std::move(on_wait)));
   co_return Result<void>();
 }
 

@@ -32,7 +32,8 @@ class AdminSurface {
   net::Task<void> models(Call& call);
   net::Task<void> model(Call& call);
   net::Task<void> load(Call& call);
-  net::Task<Result<void>> load_model(ModelName model, std::shared_ptr<OperationHandle> handle);
+  net::Task<Result<void>> load_model(ModelName model, inference::Operation for_what,
+                                     std::shared_ptr<OperationHandle> handle);
   net::Task<void> unload(Call& call);
   net::Task<void> operations(Call& call);
   net::Task<void> operation(Call& call);

@@ -258,6 +258,16 @@ TEST_F(SurfaceTest, LiveMetricsOnAWebSocket) {
   EXPECT_EQ(status_of(upgrade("Origin: http://localhost:1\r\n")), 101);
 }
 
+TEST_F(SurfaceTest, AModelIsLoadedForWhatItIs) {
+  world_.folder.put("models/vectors.gguf",
+                    models::tiny_llama().number("llama.pooling_type", 1).file());
+  start();
+  EXPECT_EQ(parsed(request("POST", "/admin/v1/models/vectors/load")).at("state"), "ready");
+  auto instances = parsed(get("/admin/v1/instances")).at("instances").as_array();
+  ASSERT_EQ(instances.size(), 1u);
+  EXPECT_EQ(instances[0].at("purpose"), "embedding");
+}
+
 TEST_F(SurfaceTest, Admin) {
   start();
   auto list = parsed(get("/admin/v1/models")).at("models").as_array();

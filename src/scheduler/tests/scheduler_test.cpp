@@ -380,6 +380,18 @@ TEST(SchedulerEngine, PreloadStartsAndAStoppingServerStartsNothing) {
   EXPECT_TRUE(late.error().retry_after);
 }
 
+TEST(SchedulerEngine, PreloadStartsAModelForWhatItIs) {
+  World world;
+  world.folder.put("models/vectors.gguf",
+                   models::tiny_llama().number("llama.pooling_type", 1).file());
+  world.settings.models.settings["vectors"].preload = true;
+  world.start();
+  ASSERT_TRUE(eventually([&] { return world.in_state("vectors", ModelState::ready); }, kPatience));
+  auto all = world.instances();
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0].purpose, "embedding");
+}
+
 net::Task<void> want(Scheduler* scheduler, std::atomic<int>* code) {
   auto target = co_await scheduler->ensure(ModelName("tiny"), Operation::chat);
   *code = target ? 1 : 100 + static_cast<int>(target.error().code);
