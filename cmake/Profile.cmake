@@ -29,5 +29,14 @@ elseif(CORRAL_PROFILE STREQUAL "use")
                   WORKING_DIRECTORY ${CMAKE_BINARY_DIR} COMMAND_ERROR_IS_FATAL ANY)
   add_compile_options(-flto=thin -fprofile-use=${profile} -Wno-profile-instr-unprofiled
                       -Wno-profile-instr-out-of-date -Wno-backend-plugin)
-  add_link_options(-flto=thin -Wl,--thinlto-cache-dir=${CMAKE_BINARY_DIR}/thinlto)
+  # What the linker compiles is kept in the user's cache, where other checkouts find it by content.
+  if(DEFINED ENV{XDG_CACHE_HOME})
+    set(cache $ENV{XDG_CACHE_HOME}/corral)
+  elseif(DEFINED ENV{HOME})
+    set(cache $ENV{HOME}/.cache/corral)
+  else()
+    set(cache ${CMAKE_BINARY_DIR})
+  endif()
+  add_link_options(-flto=thin -Wl,--thinlto-cache-dir=${cache}/thinlto
+                   -Wl,--thinlto-cache-policy=cache_size_bytes=1g)
 endif()
