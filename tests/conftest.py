@@ -10,6 +10,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from harness.corral import Corral  # noqa: E402
 
 
+def pytest_collection_modifyitems(items):
+    """Files that take long begin first, so that none is left at the end with nothing beside it."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="module")
 def corral(tmp_path_factory):
     """A server on the bundled model, with the defaults."""

@@ -11,6 +11,8 @@ import pytest
 from harness.corral import MODELS, Corral, binary, engine
 from harness.podman import Podman
 
+pytestmark = pytest.mark.long
+
 IMAGE = "localhost/corral-engine:1"
 # Inside the container, where nobody else is.
 COMMAND = ["--host", "0.0.0.0", "--port", "8080", "--model", "/models/corral-tiny.gguf"]  # noqa: S104

@@ -12,6 +12,8 @@ from harness.corral import Corral, wait_until
 from harness.fake_upstream import FakeUpstream
 from harness.services import PASSWORD, Postgres
 
+pytestmark = pytest.mark.long
+
 FOLLOW = 5  # seconds within which a change is seen by other processes
 CONFIG = "gateway: {health: {probe_interval: 0s}}\n"
 

@@ -13,6 +13,8 @@ from harness.fake_hub import Hub, sha256
 from harness.pulling import MIB, act, blob_is_whole, blobs, ended, operation, partials, pull, pulled, refused
 from harness.small_gguf import small_gguf
 
+pytestmark = pytest.mark.long
+
 KILLS = int(os.environ.get("CORRAL_PULL_KILLS", "8"))
 
 

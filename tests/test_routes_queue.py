@@ -11,6 +11,8 @@ from harness.corral import wait_until
 from harness.raw import Raw, request
 from harness.route_bed import CHAT, ROUTE, beds, timed
 
+pytestmark = pytest.mark.long
+
 ONE = {"capacity": 1}
 
 

@@ -16,6 +16,8 @@ from harness.corral import MODEL, MODELS, wait_until
 from harness.pulling import MIB, blob_is_whole, blobs, ended
 from harness.small_gguf import small_gguf
 
+pytestmark = pytest.mark.long
+
 KEY = "a-key-of-the-lab-server"
 
 

@@ -31,9 +31,9 @@ SANITIZERS = {
     "TSAN_SYMBOLIZER_PATH": "/usr/bin/llvm-symbolizer-19",
 }
 CONCURRENT = ("net", "engines", "gateway", "scheduler", "store", "telemetry")
-# Unit tests wait for clocks and processes more than they compute; more of the black-box files at once
-# only slow each other down on two cores.
-BLACK_BOX_WORKERS = 3
+# Tests wait for clocks and processes more than they compute; more at once only slow each other down on
+# two cores.
+BLACK_BOX_WORKERS = 4
 UNIT_WORKERS = 4
 SHARDS = {"scheduler": 3, "models": 3, "gateway": 2, "net": 2}  # the longest programs, run in parts
 FUZZ_SECONDS = 8
@@ -200,7 +200,8 @@ def run_black_box(name, binary, env=None):
         [ROOT / "scripts" / "build-engine"], capture_output=True, text=True, cwd=ROOT
     ).stdout.strip()
     tally = Tally()
-    beside = ["-m", "not alone", "-n", str(BLACK_BOX_WORKERS), "--dist", "loadfile"]
+    beside = ["-m", "not alone", "-n", str(BLACK_BOX_WORKERS), "--dist", "loadfile",
+              "--no-loadscope-reorder"]
     for part, choice in ((name, beside), (f"{name}-alone", ["-m", "alone"])):
         ran = run(
             part,
