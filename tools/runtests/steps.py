@@ -33,10 +33,10 @@ SANITIZERS = {
 CONCURRENT = ("net", "engines", "gateway", "scheduler", "store", "telemetry")
 # Tests wait for clocks and processes more than they compute; more at once only slow each other down on
 # two cores.
-BLACK_BOX_WORKERS = 4
+BLACK_BOX_WORKERS = 5
 UNIT_WORKERS = 4
 SHARDS = {"scheduler": 3, "models": 3, "gateway": 2, "net": 2}  # the longest programs, run in parts
-FUZZ_SECONDS = 8
+FUZZ_SECONDS = 6
 
 
 def cxx_files():

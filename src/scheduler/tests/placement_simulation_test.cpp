@@ -203,7 +203,7 @@ class RandomWorld {
 };
 
 TEST(PlacementProperties, NothingIsOverdrawnKilledOrForgotten) {
-  for (unsigned seed = 1; seed <= 40; ++seed) {
+  for (unsigned seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     RandomWorld(seed).run();
     if (HasFailure()) return;
