@@ -27,8 +27,8 @@ def folder(tmp_path_factory):
     return place
 
 
-def config(memory, more="", scheduler=""):
-    return (f"models:\n  settings:\n    one: {SETTINGS}\n    two: {SETTINGS}\n"
+def config(memory, more="", scheduler="", settings=SETTINGS):
+    return (f"models:\n  settings:\n    one: {settings}\n    two: {settings}\n"
             f"scheduler:\n  memory: {memory}\n{scheduler}{more}")
 
 
@@ -134,8 +134,9 @@ def test_a_swap_costs_little_more_than_the_load(pair, tmp_path, capsys):
 class Alternating:
     """Clients that ask one model and then the other, without a pause: for so long, or so often each."""
 
-    def __init__(self, server, clients, seconds=1000, each=1_000_000):
-        self.server, self.each = server, each
+    def __init__(self, server, clients, seconds=1000, each=1_000_000, gate=contextlib.nullcontext):
+        """`gate(model)` is what each request goes through, as a block."""
+        self.server, self.each, self.gate = server, each, gate
         begun = time.monotonic()
         self.end = begun + seconds
         self.answers, self.longest, self.problems = 0, 0.0, []
@@ -151,10 +152,12 @@ class Alternating:
         turn = number
         with httpx.Client(timeout=120) as client:
             while time.monotonic() < self.end and turn < number + self.each:
-                body = {"model": ("one", "two")[turn % 2], "max_tokens": 1, "temperature": 0,
+                model = ("one", "two")[turn % 2]
+                body = {"model": model, "max_tokens": 1, "temperature": 0,
                         "messages": [{"role": "user", "content": "Hello!"}]}
                 start = time.monotonic()
-                answer = client.post(self.server.url + CHAT, json=body)
+                with self.gate(model):
+                    answer = client.post(self.server.url + CHAT, json=body)
                 ended = time.monotonic()
                 with self.lock:
                     if answer.status_code != 200:
